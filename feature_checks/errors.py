@@ -1,0 +1,27 @@
+"""Errors of this room, for people who own a use case or its data.
+
+FeatureCheckError
+├── UseCaseError      a use-case folder is wrong: file, key, expected, got
+├── DatasetError      a data file cannot be had, or is not the file that was named
+└── CheckFailed       the data was read, and is not fit to use (gate.py)
+"""
+
+
+class FeatureCheckError(Exception):
+    """Base of every error that this room raises on purpose."""
+
+
+class UseCaseError(FeatureCheckError):
+    """A use-case folder is wrong; the message names file, key, what was expected and what was found."""
+
+
+class DatasetError(FeatureCheckError):
+    """A data file is missing, unreachable, or its bytes are not those that the use case names."""
+
+
+class CheckFailed(FeatureCheckError):
+    """Data is not fit to use; `report` lists what failed, on which rows, against which bound."""
+
+    def __init__(self, message: str, report: object) -> None:
+        super().__init__(message)
+        self.report = report

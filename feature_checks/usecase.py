@@ -1,0 +1,299 @@
+"""The strict model of a use-case folder (`usecases/<name>/usecase.yaml`), read by every room.
+
+Frozen values only. Unknown keys, wrong types and missing files are a `UseCaseError` that names
+file, key and what is allowed. Nothing here knows what any use case is about.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from feature_checks.errors import UseCaseError
+
+Step = Literal["rules", "cache", "local", "cloud", "stale", "safe_default"]
+Tag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Strict(BaseModel):
+    """Base of every part: frozen, strict types, no unknown keys, no values echoed in errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
+class FieldSpec(Strict):
+    """One input or output field: its type, its bounds, and the data tags that policy sees."""
+
+    type: Literal["string", "number", "integer", "boolean", "timestamp"]
+    tags: tuple[Tag, ...] = Field(default=(), strict=False)
+    required: bool = True
+    min_length: int = Field(default=0, ge=0)
+    max_length: int = Field(default=2000, ge=1, le=100_000)
+    minimum: float | None = None
+    maximum: float | None = None
+    values: str | None = None  # a file in the folder: one allowed value a line
+    template: str | None = None  # output only: a YAML file in the folder, label -> approved text
+
+
+class RemoteFile(Strict):
+    """A public data file, known by address and content; `columns` renames its columns to ours."""
+
+    url: str = Field(pattern=r"^https://")
+    sha256: Sha256
+    format: Literal["csv", "parquet"] = "csv"
+    columns: Mapping[str, str] = Field(default_factory=dict)
+
+
+class FullData(Strict):
+    """The full data set: published train and test files."""
+
+    train: RemoteFile
+    test: RemoteFile
+
+
+class DataSpec(Strict):
+    """Where training data comes from. The sample ships with the repository."""
+
+    sample: str
+    full: FullData | None = None
+    min_rows_per_label: int = Field(default=5, ge=2)
+
+
+class RiskSpec(Strict):
+    """The promise for local answers: with `confidence`, at most `max_error` of them are wrong."""
+
+    max_error: float = Field(gt=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class LocalSpec(Strict):
+    """The local model: its registered name, its kind, and the risk that its owner accepts."""
+
+    model: Name
+    kind: Name
+    risk: RiskSpec
+    outside: str | None = None  # label of rows that no label fits: never trained on, never answered
+
+
+class BudgetSpec(Strict):
+    usd_per_day: float = Field(ge=0)
+    usd_per_request: float = Field(ge=0)
+
+
+class CloudSpec(Strict):
+    """Which configured endpoints may be asked, in order, with which prompt and output contract."""
+
+    endpoints: tuple[Name, ...] = Field(min_length=1, strict=False)
+    prompt: str
+    output_schema: str
+    budget: BudgetSpec
+    timeout_s: float = Field(default=8, gt=0, le=120)
+    max_output_tokens: int = Field(default=200, ge=1, le=8192)
+
+
+class ReviewSpec(Strict):
+    when: tuple[Literal["low_confidence", "validator_failed"], ...] = Field(default=(), strict=False)
+    sample_rate: float = Field(default=0.0, ge=0, le=1)
+    max_queue: int = Field(default=100, ge=0)
+
+
+class RouteSlo(Strict):
+    latency_p95_ms: float | None = Field(default=None, gt=0)
+    correctness: float | None = Field(default=None, gt=0, le=1)
+
+
+class SloSpec(Strict):
+    local: RouteSlo = RouteSlo()
+    cloud: RouteSlo = RouteSlo()
+    fallback_rate: float | None = Field(default=None, ge=0, le=1)
+
+
+class UseCase(Strict):
+    """One use case, as its team wrote it. `root` is its folder; `version` names its exact content."""
+
+    name: Name
+    summary: str = Field(min_length=1, max_length=300)
+    data: DataSpec
+    input: Mapping[str, FieldSpec] = Field(min_length=1)
+    output: Mapping[str, FieldSpec] = Field(min_length=1)
+    label: str
+    local: LocalSpec | None = None
+    plan: tuple[Step, ...] = Field(min_length=1, strict=False)
+    cloud: CloudSpec | None = None
+    verify: tuple[str, ...] = Field(default=("output_schema",), strict=False)
+    safe_default: Mapping[str, Any]
+    review: ReviewSpec = ReviewSpec()
+    slo: SloSpec = SloSpec()
+    root: Path = Field(exclude=True, strict=False)
+    version: str = Field(exclude=True)
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> "UseCase":
+        if self.label not in self.output:
+            raise ValueError(f"label: '{self.label}' is not an output field; outputs: {', '.join(self.output)}")
+        if len(set(self.plan)) != len(self.plan):
+            raise ValueError("plan: a step is named twice")
+        if "safe_default" in self.plan and self.plan[-1] != "safe_default":
+            raise ValueError("plan: safe_default must come last, since nothing after it is ever tried")
+        for step, part in (("local", self.local), ("cloud", self.cloud)):
+            if step in self.plan and part is None:
+                raise ValueError(f"plan: names '{step}', but there is no '{step}:' section")
+        if extra := set(self.safe_default) ^ set(self.output):
+            raise ValueError(f"safe_default: must hold exactly the output fields; differs in {', '.join(sorted(extra))}")
+        return self
+
+    def path(self, relative: str) -> Path:
+        """A file of this folder; refuses a path that leads out of it."""
+        found = (self.root / relative).resolve()
+        if not found.is_relative_to(self.root.resolve()):
+            raise UseCaseError(f"{self.root.name}/usecase.yaml: '{relative}' leads out of the use-case folder")
+        return found
+
+    def values(self, spec: FieldSpec) -> tuple[str, ...]:
+        """The allowed values of a field, in file order; empty when the field is not closed."""
+        if spec.values is None:
+            return ()
+        lines = self.path(spec.values).read_text(encoding="utf-8").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+
+    def allowed(self, field: str) -> tuple[str, ...]:
+        """The values that output `field` may hold; the label field may also say `local.outside`."""
+        values = self.values(self.output[field])
+        outside = self.local.outside if self.local else None
+        if values and field == self.label and outside and outside not in values:
+            return (*values, outside)
+        return values
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that the local model may answer with."""
+        outside = self.local.outside if self.local else None
+        return tuple(v for v in self.values(self.output[self.label]) if v != outside)
+
+
+def usecases_dir() -> Path:
+    """The folder that holds all use cases: `SWITCHYARD_USECASES`, else `usecases/` here."""
+    return Path(os.environ.get("SWITCHYARD_USECASES", "usecases"))
+
+
+def list_usecases(folder: Path | None = None) -> list[str]:
+    """Names of all folders that hold a usecase.yaml, sorted."""
+    return sorted(p.parent.name for p in (folder or usecases_dir()).glob("*/usecase.yaml"))
+
+
+def load_usecase(name: str, folder: Path | None = None) -> UseCase:
+    """Read and check one use case by name. Raises `UseCaseError`."""
+    base = folder or usecases_dir()
+    root = base / name
+    file = root / "usecase.yaml"
+    shown = f"{base.name}/{name}/usecase.yaml"
+    if name not in list_usecases(base):
+        known = ", ".join(list_usecases(base)) or "none"
+        raise UseCaseError(f"{shown}: no such use case; known: {known}")
+    try:
+        raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UseCaseError(f"{shown}: is not YAML in UTF-8: {_brief(error)}") from error
+    if not isinstance(raw, dict):
+        raise UseCaseError(f"{shown}: expected a mapping of keys, got {type(raw).__name__}")
+    for reserved in ("root", "version"):
+        if reserved in raw:
+            raise UseCaseError(f"{shown}: key '{reserved}' is not known; allowed: {_allowed(UseCase)}")
+    try:
+        usecase = UseCase(**raw, root=root, version=folder_version(root))
+    except ValidationError as error:
+        raise UseCaseError(f"{shown}: {_explain(error)}") from None
+    except TypeError as error:
+        raise UseCaseError(f"{shown}: keys must be text") from error
+    if usecase.name != name:
+        raise UseCaseError(f"{shown}: name: expected '{name}' (the folder's name), got '{usecase.name}'")
+    _check_files(usecase, shown)
+    return usecase
+
+
+def folder_version(root: Path) -> str:
+    """Hash of every file that shapes behaviour (all but `data/`): 12 hex digits, the config version."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in root.rglob("*") if p.is_file()):
+        relative = file.relative_to(root).as_posix()
+        if relative.startswith(("data/", ".")) or "__pycache__" in relative:
+            continue
+        digest.update(relative.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _check_files(usecase: UseCase, shown: str) -> None:
+    named: dict[str, str | None] = {"data.sample": usecase.data.sample, "access policy": "policy.cedar"}
+    for side, fields in (("input", usecase.input), ("output", usecase.output)):
+        for name, spec in fields.items():
+            named[f"{side}.{name}.values"] = spec.values
+            named[f"{side}.{name}.template"] = spec.template
+    if usecase.cloud:
+        named["cloud.prompt"] = usecase.cloud.prompt
+        named["cloud.output_schema"] = usecase.cloud.output_schema
+    if "rules" in usecase.plan:
+        named["plan: rules needs"] = "rules.json"
+    for key, relative in named.items():
+        if relative is not None and not usecase.path(relative).is_file():
+            raise UseCaseError(f"{shown}: {key}: there is no file '{relative}' in {usecase.root.name}/")
+    if usecase.local and not usecase.labels:
+        raise UseCaseError(f"{shown}: output.{usecase.label}.values: expected a file that lists the labels")
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, which YAML would silently overwrite."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]  # stubs lack it
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(_explain_one(e) for e in error.errors(include_input=False, include_url=False))
+
+
+def _explain_one(problem: Any) -> str:
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        owner = _model_at(path[:-1])
+        return f"key '{key}' is not known; allowed: {_allowed(owner)}" if owner else f"key '{key}' is not known"
+    if problem["type"] == "missing":
+        return f"key '{key}' is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
+
+
+def _model_at(path: list[str]) -> type[Strict] | None:
+    """The model that owns a key path such as ['data', 'full', 'train']."""
+    parts: dict[tuple[str, ...], type[Strict]] = {
+        (): UseCase, ("data",): DataSpec, ("data", "full"): FullData, ("local",): LocalSpec,
+        ("local", "risk"): RiskSpec, ("cloud",): CloudSpec, ("cloud", "budget"): BudgetSpec,
+        ("review",): ReviewSpec, ("slo",): SloSpec, ("slo", "local"): RouteSlo, ("slo", "cloud"): RouteSlo,
+    }
+    if path[:1] in (["input"], ["output"]) and len(path) == 2:
+        return FieldSpec
+    if path[:2] == ["data", "full"] and len(path) == 3:
+        return RemoteFile
+    return parts.get(tuple(path))
+
+
+def _allowed(model: type[Strict]) -> str:
+    return ", ".join(name for name in model.model_fields if name not in ("root", "version"))
+
+
+def _brief(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{getattr(error, 'problem', None) or type(error).__name__}{where}"

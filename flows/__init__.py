@@ -1,0 +1,1 @@
+"""How does a model come to be, and stay good?"""

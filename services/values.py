@@ -1,0 +1,139 @@
+"""Frozen values that travel down the pipeline, in the order in which they appear.
+
+Only `Call` and the vault beside an `Envelope` ever hold raw personal data. Every sink (journal,
+log, trace, cache, prompt, review queue) takes an `Envelope` or what was made from one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from feature_checks.usecase import UseCase
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as the API key says."""
+
+    tenant: str
+    key_id: str
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the caller said about the request. `subject` and `session` are raw until `Envelope`."""
+
+    subject: str | None = field(default=None, repr=False)
+    session: str | None = field(default=None, repr=False)
+    residency: str | None = None
+    purpose: str = "service"
+    max_latency_ms: int | None = None
+    max_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One parsed and authenticated call. Raw: nothing after `privacy` may take it."""
+
+    id: str
+    usecase: UseCase
+    caller: Caller
+    fields: Mapping[str, object] = field(repr=False)
+    context: Context
+    deadline: float  # time.monotonic() seconds; every later step respects it
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The redacted request: the only form of it that a target or a sink may see.
+
+    `fields` hold placeholders such as <CARD_1> where personal data was; `tags` say what kinds of
+    data the request carries (field tags and what was detected); `digest` is the SHA-256 of the
+    canonical JSON of use case and redacted fields; `subject` is a keyed hash, never the original.
+    """
+
+    id: str
+    use_case: str
+    tenant: str
+    fields: Mapping[str, object]
+    tags: frozenset[str]
+    digest: str
+    subject: str | None = None
+    session: str | None = None
+    residency: str | None = None
+    purpose: str = "service"
+    placeholders: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the access policy says of one hop. `policy_ids` are those that decided."""
+
+    allowed: bool
+    policy_ids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAttempt:
+    """One target that the plan will try, and why it stands where it stands."""
+
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """The ordered attempts, and what was left out with its reason."""
+
+    attempts: tuple[PlannedAttempt, ...]
+    left_out: tuple[PlannedAttempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a target says. `output` has the use case's output fields, still redacted."""
+
+    output: Mapping[str, object]
+    confidence: float | None = None
+    reason: str = ""
+    cost_usd: float = 0.0
+    model: str | None = None  # digest of a local model, or the cloud model's name
+    usage: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A target works, and does not answer this one: say why, and what would have changed it."""
+
+    reason: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt as it happened; goes into reasons, journal and receipt."""
+
+    target: str
+    outcome: str  # answered | declined | denied | failed | refused (by a validator) | skipped
+    reason: str
+    policy_ids: tuple[str, ...] = ()
+    latency_ms: float = 0.0
+    cost_usd: float = 0.0
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one call: as journalled (redacted) and, for its caller alone, re-identified."""
+
+    id: str
+    use_case: str
+    output: Mapping[str, object]
+    route: str
+    confidence: float | None
+    degraded: bool
+    reasons: tuple[str, ...]
+    review_id: str | None
+    versions: Mapping[str, str]
+    receipt: str
