@@ -1,0 +1,147 @@
+"""Errors of this room, for callers of the service and for those who run it.
+
+ServiceError(status, type)
+├── ConfigError             500  a file or a setting is wrong: refused at start, with its name
+├── InputError(field)       422  the request's content is wrong; `field` names where
+├── Unauthorized            401  no key, or not a valid one
+├── Forbidden               403  the key is valid, its roles do not allow this
+├── NotFound                404  no such use case, decision or path
+├── TooLarge                413  a body or field above its bound
+├── TooManyRequests         429  `retry_after_s` says when to come back
+├── NothingMayAnswer        503  every target was denied, failed or declined, and no default is planned
+├── JournalUnavailable      503  the record cannot be written, so no answer may leave
+├── SigningUnavailable      503  no receipt key can be had, so no answer may leave
+├── TargetFailed(kind)      —    inside the pipeline: one attempt failed, the next is tried
+├── TargetRefused           —    inside the pipeline: a model refused for safety; final, never routed around
+├── ChainBroken             —    a journal file was changed: the first bad record, and what is wrong with it
+└── ReceiptRefused          —    a receipt does not prove what it claims, and why
+
+No message holds anything of a request's content: these texts reach logs, journal and callers.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """Base of every error that this room raises on purpose. `status` and `type` are for HTTP."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigError(ServiceError):
+    """A file or a setting is wrong; the message names it, what was expected, and what to do."""
+
+    type = "config_error"
+
+
+class InputError(ServiceError):
+    """The request's content is wrong. `field` is a path such as `input.text`; `malformed` means a
+    body that could not be read at all, which is a 400 instead of a 422."""
+
+    status = 422
+    type = "invalid_input"
+
+    def __init__(self, field: str, message: str, *, malformed: bool = False) -> None:
+        super().__init__(message)
+        self.field = field
+        self.malformed = malformed
+
+
+class Unauthorized(ServiceError):
+    status = 401
+    type = "unauthorized"
+
+
+class Forbidden(ServiceError):
+    status = 403
+    type = "forbidden"
+
+
+class NotFound(ServiceError):
+    status = 404
+    type = "not_found"
+
+
+class TooLarge(ServiceError):
+    status = 413
+    type = "too_large"
+
+
+class TooManyRequests(ServiceError):
+    status = 429
+    type = "too_many_requests"
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NothingMayAnswer(ServiceError):
+    """Every target was denied, failed or declined. `reasons` are those of the attempts, in order."""
+
+    status = 503
+    type = "nothing_may_answer"
+
+    def __init__(self, message: str, reasons: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.reasons = reasons
+
+
+class JournalUnavailable(ServiceError):
+    """The journal cannot take the record. The request is refused: no answer without a record."""
+
+    status = 503
+    type = "journal_unavailable"
+
+
+class SigningUnavailable(ServiceError):
+    """There is no key to sign receipts with, and none can be made."""
+
+    status = 503
+    type = "signing_unavailable"
+
+
+class TargetFailed(ServiceError):
+    """One attempt failed. `kind` is short and closed (`timeout`, `http_429`, `bad_schema` …), fit for
+    a metric label; `cost_usd` is what the failed attempt is known to have cost."""
+
+    type = "target_failed"
+
+    def __init__(self, kind: str, message: str, *, cost_usd: float = 0.0) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.cost_usd = cost_usd
+
+
+class TargetRefused(ServiceError):
+    """A model refused for reasons of safety. Final: no other model is asked, the default answers."""
+
+    type = "target_refused"
+
+    def __init__(self, message: str, *, cost_usd: float = 0.0, model: str | None = None) -> None:
+        super().__init__(message)
+        self.cost_usd = cost_usd
+        self.model = model
+
+
+class ChainBroken(ServiceError):
+    """A journal file was changed after it was written. `seq` is the first bad record's number."""
+
+    type = "chain_broken"
+
+    def __init__(self, file: str, seq: int, message: str) -> None:
+        super().__init__(f"{file}: record {seq}: {message}")
+        self.file = file
+        self.seq = seq
+
+
+class ReceiptRefused(ServiceError):
+    """A receipt that cannot be trusted; the message says why."""
+
+    status = 422
+    type = "receipt_refused"
