@@ -1,0 +1,63 @@
+"""Errors of this room, for people who train, sign, place or load a model.
+
+RegistryError
+├── RegistryUnavailable   MLflow cannot be reached; what is placed goes on serving
+├── ModelNotFound         no such model, version, alias or placed copy; says how to get one
+├── PackageRefused        the bytes are not what a trusted key signed: file, expected, got
+│   └── SignatureRefused  the signature itself: missing, broken, unknown key, or it hides files
+├── PackageInvalid        a package that cannot be signed or opened: says what is wrong in which file
+├── PlacingFailed         a verified copy could not be written; what was placed before still stands
+└── KeyUnusable           a signing or trusted key is missing, exposed, broken or not a pair
+"""
+
+
+class RegistryError(Exception):
+    """Base of every error that this room raises on purpose."""
+
+
+class RegistryUnavailable(RegistryError):
+    """MLflow did not answer, or its answer made no sense; the message says what to start or set."""
+
+
+class ModelNotFound(RegistryError):
+    """There is no such model, version, alias or placed copy; the message says how to get one."""
+
+
+class PackageRefused(RegistryError):
+    """A package is not what a trusted key signed. `file` is the offender, relative to the package."""
+
+    def __init__(self, package: str, file: str, expected: str, got: str, advice: str = "") -> None:
+        advice = advice or "do not use this copy: place or train the model again"
+        super().__init__(f"package {package}: {file}: expected {expected}, got {got}; {advice}")
+        self.package = package
+        self.file = file
+        self.expected = expected
+        self.got = got
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        # An exception with several arguments only crosses a process border when told how.
+        return _rebuilt, (type(self), self.args[0], self.package, self.file, self.expected, self.got)
+
+
+class SignatureRefused(PackageRefused):
+    """The signature is missing, broken, by a key that is not trusted, or leaves files unsigned."""
+
+
+class PackageInvalid(RegistryError):
+    """A package is malformed, whoever signed it; the message names file, expected and got."""
+
+
+class PlacingFailed(RegistryError):
+    """A verified copy could not be written. Nothing is half-placed; what served before goes on."""
+
+
+class KeyUnusable(RegistryError):
+    """A key file is missing, readable by others, broken, of the wrong curve, or not the other's half."""
+
+
+def _rebuilt(
+    kind: type[PackageRefused], message: str, package: str, file: str, expected: str, got: str
+) -> PackageRefused:
+    error = kind(package, file, expected, got)
+    error.args = (message,)
+    return error

@@ -1,0 +1,64 @@
+"""Frozen values of this room. What a runtime answers, what a package promises, what MLflow holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
+"""Registered names and aliases: they become folder and file names, so nothing else is let in."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """One exact model: `digest` (64 hex digits, see packages.py) says which bytes."""
+
+    name: str
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a local model says of one request; `confidence` is in 0..1."""
+
+    label: str
+    confidence: float
+
+
+class Acceptance(BaseModel):
+    """When a local answer may be given: its confidence is `threshold` or more.
+
+    With probability `confidence`, at most `max_error` of the answers so given are wrong; `method`
+    cites the bound. A threshold above 1 accepts nothing.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    threshold: float = Field(ge=0)
+    max_error: float = Field(gt=0, lt=1)
+    confidence: float = Field(gt=0, lt=1)
+    method: str = Field(min_length=1)
+
+    def accepts(self, prediction: Prediction) -> bool:
+        """Is this prediction sure enough to be the answer? NaN never is."""
+        return prediction.confidence >= self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One version as MLflow holds it, for people to look at; not proof of anything."""
+
+    ref: ModelRef
+    aliases: tuple[str, ...]
+    key_id: str
+    use_case: str
+    kind: str
+    registered_at: str  # ISO 8601, UTC
+    run_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)

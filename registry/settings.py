@@ -1,0 +1,46 @@
+"""Settings of this room: where keys, MLflow and placed models live. Nothing here makes a directory."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class RegistrySettings(BaseSettings):
+    """Read from `SWITCHYARD_HOME` and `SWITCHYARD_MLFLOW_TRACKING_URI`.
+
+    `home` holds all state and is made absolute, so that a later change of directory moves nothing.
+    The tracking URI may hold a password, and is therefore kept out of repr and errors.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SWITCHYARD_", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    home: Path = Field(default=Path(".switchyard"), validate_default=True)
+    mlflow_tracking_uri: str | None = Field(default=None, repr=False)
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps runs and registered models: a database, or the address of a server."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Where MLflow keeps files when its store is a database on this machine."""
+        return self.home / "mlflow-artifacts"
+
+    @property
+    def keys_dir(self) -> Path:
+        """The signing key pair, and `trusted/` with other signers' public keys."""
+        return self.home / "keys"
+
+    @property
+    def models_dir(self) -> Path:
+        """Verified, placed copies: the only place from which a model is loaded."""
+        return self.home / "models"
