@@ -40,7 +40,9 @@ class Relay:
         try:
             async with httpx.AsyncClient(timeout=UPSTREAM_TIMEOUT_S) as client:
                 answer = await client.post(
-                    self._upstream + request.url.path, content=body, headers={"content-type": "application/json"}
+                    self._upstream + request.url.path,
+                    content=body,
+                    headers={"content-type": "application/json"},
                 )
         except httpx.HTTPError:
             return Response(status_code=httpx.codes.BAD_GATEWAY)

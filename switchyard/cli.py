@@ -36,11 +36,10 @@ def main() -> None:
     """Run one command; an error of ours ends it with one line on stderr and exit code 1."""
     for name, value in ANALYTICS_OFF.items():
         os.environ.setdefault(name, value)
-    from registry.errors import RegistryError
-    from services.errors import ServiceError
-
     from feature_checks.errors import FeatureCheckError
     from flows.errors import FlowError
+    from registry.errors import RegistryError
+    from services.errors import ServiceError
 
     try:
         build()()

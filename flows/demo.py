@@ -1,0 +1,191 @@
+"""`switchyard demo`: the whole story on this machine, from data to signed answers.
+
+It runs the same commands that a user would, as processes of their own, and talks to the
+orchestrator over HTTP. Nothing in it knows what the use case is about.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from feature_checks.usecase import UseCase, load_usecase
+from flows import processes
+from flows.demo_report import answer_panel, egress_panel, route_table
+from flows.demo_traffic import Client, choose, read_script
+from flows.errors import ProcessError
+from flows.relay import Relay
+from flows.stand_in import MODEL_NAME
+from registry.settings import RegistrySettings
+
+PRICE_USD_PER_MILLION = {"input": 0.15, "output": 0.60}
+"""A made-up price, near that of small cloud models, so that the demo has a cost to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a person can look, once everything runs."""
+
+    prefect: str
+    mlflow: str
+    orchestrator: str
+
+
+def run(name: str, data: str, labelled: int, outside: int, keep: bool, console: Console) -> None:
+    """Train, serve, replay, explain, redact, degrade; with `keep`, stay up until Ctrl-C."""
+    started = time.monotonic()
+    usecase = load_usecase(name)
+    script = read_script(usecase)
+    settings = RegistrySettings()
+    home = settings.home
+    with ExitStack() as stack:
+        ports = {n: processes.free_port(p) for n, p in _PORTS.items()}
+        at = Addresses(*(f"http://127.0.0.1:{ports[n]}" for n in ("prefect", "mlflow", "orchestrator")))
+        model_url = f"http://127.0.0.1:{ports['model']}"
+
+        with _step(
+            console, "Start Prefect, MLflow and the stand-in model (a first start takes up to a minute)"
+        ):
+            servers = [
+                processes.prefect_server(home, ports["prefect"]),
+                processes.mlflow_server(home, settings.tracking_uri, settings.artifacts_dir, ports["mlflow"]),
+                processes.stand_in_model(home, ports["model"]),
+            ]
+            for server in servers:
+                stack.enter_context(server)
+            for server in servers:
+                server.wait_ready()
+        relay = stack.enter_context(Relay(ports["relay"], model_url))
+
+        with _step(
+            console, f"Train {name}: fetch, check, prepare, fit, evaluate, calibrate, package, sign, register"
+        ):
+            trained = _train(name, data, at)
+        key = _switchyard_json("keys", "create", "--tenant", "demo", "--role", "caller", "--json")["key"]
+
+        with _step(console, "Start the orchestrator: bentoml serve services.orchestrator:Orchestrator"):
+            env = {"SWITCHYARD_ENDPOINTS": json.dumps(_endpoints(usecase, relay.url))}
+            server = stack.enter_context(processes.orchestrator(home, ports["orchestrator"], env))
+            server.wait_ready()
+        client = Client(at.orchestrator, key, usecase)
+
+        messages = choose(usecase, trained["data"], home / "data", labelled, outside)
+        with _progress(
+            console, f"Send {len(messages)} messages that it was not trained on", len(messages)
+        ) as tick:
+            observed = client.replay(messages, tick)
+
+        console.print()
+        note = f"{name} on the {trained['data']} data; cloud = {MODEL_NAME}, a stand-in at a made-up price"
+        console.print(route_table(observed, note))
+        asked = client.decide(script.question)
+        console.print(answer_panel("One answer, and its proof", script.question, asked, _verify(asked, home)))
+        before = len(relay.seen)
+        asked = client.decide(script.personal)
+        if len(relay.seen) == before and before < (relay.seen.maxlen or 0):
+            raise ProcessError("the message with personal data never reached the cloud step; see `reasons`")
+        title = "A card number, and what left the machine instead of it"
+        console.print(egress_panel(title, script.personal, relay.seen[-1], script.secret))
+        relay.stop()
+        asked = client.decide(script.personal)
+        title = "The same message with the cloud endpoint stopped"
+        console.print(answer_panel(title, script.personal, asked, _verify(asked, home)))
+        console.print(f"\nDone in {time.monotonic() - started:.0f} s. ", end="")
+        _farewell(console, at, keep)
+
+
+_PORTS: Mapping[str, int] = {
+    "prefect": 4200,
+    "mlflow": 5000,
+    "orchestrator": 3000,
+    "model": 8081,
+    "relay": 8082,
+}
+
+
+def _farewell(console: Console, at: Addresses, keep: bool) -> None:
+    if not keep:
+        console.print(
+            "All servers are stopped. `switchyard demo --keep` leaves them up; `switchyard up` starts them."
+        )
+        return
+    console.print("Still up, until Ctrl-C:")
+    for what, url in (
+        ("Prefect UI", at.prefect),
+        ("MLflow UI", at.mlflow),
+        ("API docs", f"{at.orchestrator}/v1/docs"),
+    ):
+        console.print(f"  {what:<11} {url}")
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        console.print("Stopping.")
+
+
+def _endpoints(usecase: UseCase, url: str) -> dict[str, Any]:
+    """Every endpoint that the use case names, each the stand-in."""
+    names = usecase.cloud.endpoints if usecase.cloud else ()
+    one = {
+        "base_url": f"{url}/v1",
+        "api_key": "stand-in",
+        "model": MODEL_NAME,
+        "region": "local",
+        "usd_per_million_input": PRICE_USD_PER_MILLION["input"],
+        "usd_per_million_output": PRICE_USD_PER_MILLION["output"],
+    }
+    return dict.fromkeys(names, one)
+
+
+def _train(name: str, data: str, at: Addresses) -> dict[str, Any]:
+    env = {"PREFECT_API_URL": f"{at.prefect}/api", "SWITCHYARD_MLFLOW_URL": at.mlflow}
+    return _switchyard_json("train", name, "--data", data, "--json", env=env)
+
+
+def _verify(answer: Mapping[str, Any], home: Path) -> str:
+    """What `switchyard receipt verify` says, offline, of an answer's receipt."""
+    done = _switchyard("receipt", "verify", answer["receipt"], "--jwks", str(home / "keys" / "jwks.json"))
+    return " ".join(done.split())[:200]
+
+
+def _switchyard_json(*words: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_switchyard(*words, env=env))
+    return found
+
+
+def _switchyard(*words: str, env: Mapping[str, str] | None = None) -> str:
+    """One of our own commands in a process of its own; its progress (stderr) passes through."""
+    command = [sys.executable, "-m", "switchyard", *words]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, **(env or {})}
+    )
+    if done.returncode != 0:
+        raise ProcessError(
+            f"`switchyard {' '.join(words[:2])}` failed with exit code {done.returncode}; see above"
+        )
+    return done.stdout
+
+
+@contextmanager
+def _step(console: Console, what: str) -> Iterator[None]:
+    console.print(f"[bold]·[/bold] {what}")
+    started = time.monotonic()
+    yield
+    console.print(f"  [dim]{time.monotonic() - started:.0f} s[/dim]")
+
+
+@contextmanager
+def _progress(console: Console, what: str, total: int) -> Iterator[Any]:
+    columns = (TextColumn("· {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
