@@ -1,0 +1,114 @@
+"""Settings of the serving side, from `SWITCHYARD_*` variables. Units are in the names.
+
+Nothing here makes a directory, opens a file or connects to anything.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from services.errors import ConfigError
+
+Price = Annotated[float, Field(ge=0)]
+
+
+class EndpointSettings(BaseModel):
+    """One OpenAI-compatible cloud endpoint. `region` and `attested` are what policy is asked about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+    base_url: str = Field(pattern=r"^https?://", repr=False)  # may hold a password
+    api_key: SecretStr = SecretStr("none")
+    model: str = Field(min_length=1)
+    region: str | None = None
+    on_premises: bool = False
+    attested: bool = False
+    usd_per_million_input: Price = 0.0
+    usd_per_million_output: Price = 0.0
+    usd_per_million_cached: Price | None = None  # None: cached tokens cost what other input costs
+
+
+class ServiceSettings(BaseSettings):
+    """What one orchestrator (or command) runs with. Secrets and addresses with passwords stay out of repr."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SWITCHYARD_",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+        allow_inf_nan=False,
+    )
+
+    home: Path = Field(default=Path(".switchyard"), validate_default=True)
+    usecases_dir: Path = Field(
+        default=Path("usecases"), validation_alias=AliasChoices("SWITCHYARD_USECASES", "usecases_dir")
+    )
+    endpoints: Mapping[str, EndpointSettings] = Field(default_factory=dict)
+    on_premises_region: str | None = None  # the region that this machine stands in, for policy
+
+    host: str = "127.0.0.1"
+    workers: int = Field(default=2, ge=1, le=64)
+
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_json_depth: int = Field(default=16, ge=4, le=200)
+    body_timeout_s: float = Field(default=10.0, gt=0)
+    request_timeout_s: float = Field(default=30.0, gt=0, le=300)
+    max_concurrency: int = Field(default=64, ge=1)  # requests at work at once, in each worker
+    max_queue: int = Field(default=256, ge=0)  # requests that wait for a place, in each worker
+    queue_timeout_s: float = Field(default=2.0, gt=0)
+    requests_per_minute_per_key: int = Field(default=60_000, ge=1)  # counted in each worker
+    requests_per_minute_per_tenant: int = Field(default=120_000, ge=1)
+    failed_keys_per_minute: int = Field(default=20, ge=1)  # wrong keys from one address
+    key_cache_s: float = Field(default=1.0, ge=0, le=2)  # how long a revoked key may still be let in
+    idempotency_ttl_s: float = Field(default=86_400.0, gt=0)
+
+    local_models_url: str | None = Field(
+        default=None, repr=False
+    )  # None: local models run in the orchestrator's own process
+    local_models_timeout_s: float = Field(default=2.0, gt=0)
+    model_poll_s: float = Field(default=5.0, gt=0)  # how often a worker looks for a newly placed model
+    model_sync_timeout_s: float = Field(default=60.0, gt=0)
+
+    journal_sync: Literal["always", "interval"] = "interval"
+    journal_sync_s: float = Field(default=0.2, gt=0)
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def keys_dir(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def journal_dir(self) -> Path:
+        return self.home / "journal"
+
+    @property
+    def state_db(self) -> Path:
+        return self.home / "state.db"
+
+
+def load_settings(**overrides: object) -> ServiceSettings:
+    """Settings from the environment; a wrong one is a `ConfigError` that names it, never its value."""
+    try:
+        return ServiceSettings(**overrides)  # type: ignore[arg-type]  # checked by the model itself
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_variable(item['loc'])}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        raise ConfigError(f"settings: {problems}") from None
+    except SettingsError as error:
+        raise ConfigError(f"settings: {error}; expected JSON") from None
+
+
+def _variable(path: tuple[int | str, ...]) -> str:
+    name = str(path[0]) if path else "settings"
+    name = name if name.startswith("SWITCHYARD_") else f"SWITCHYARD_{name.upper()}"
+    return ".".join([name, *(str(part) for part in path[1:])])
