@@ -6,8 +6,10 @@ with POSIX names in byte order, for every file but the signature. Anyone recompu
     find . -type f ! -path ./model.sig -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum | sha256sum
 """
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +62,15 @@ def package_digest(files: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file. A link or a pipe that was put in its place is an `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()
+
+
 _SEAL = object()
 
 
@@ -97,10 +108,7 @@ class VerifiedPackage:
         if name not in self.files:
             raise PackageRefused(shown, name, "a file that the signature covers", "a name that it does not")
         try:
-            # O_NOFOLLOW and O_NONBLOCK: neither a link nor a pipe put there since may be followed or waited for.
-            descriptor = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with open(descriptor, "rb") as file:  # noqa: PTH123  — opens a descriptor, not a path
-                content = file.read()
+            content = read_regular(self.root / name)
         except OSError as error:
             raise PackageRefused(shown, name, "a readable file", error.strerror or "none") from error
         found = hashlib.sha256(content).hexdigest()

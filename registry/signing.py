@@ -1,0 +1,191 @@
+"""Signs a package folder and verifies one: OpenSSF model-signing, elliptic-curve keys.
+
+The bundle (`model.sig`) is the standard one, and the public `model_signing` tool verifies it too. Ours
+is stricter where that tool takes the signature's word: what may lie outside the signature is
+`model.sig` alone, links are never followed, and the bundle must be in its canonical form, so that not
+a byte of it can change unseen.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from registry.contents import hash_files
+from registry.errors import KeyUnusable, PackageInvalid, PackageRefused, SignatureRefused
+from registry.keys import TrustedKey
+from registry.packages import (
+    _SEAL,
+    MANIFEST,
+    SIGNATURE,
+    PackageManifest,
+    VerifiedPackage,
+    package_digest,
+    parse_manifest,
+    read_regular,
+)
+
+MAX_SIGNATURE_BYTES = 1_000_000
+
+
+def sign_package(folder: Path, private_key: Path) -> str:
+    """Sign every file of `folder` into its `model.sig` (replacing one), and return the package's digest.
+
+    `private_key` is the path of a PEM file. Raises `PackageInvalid` or `PackageRefused` when the folder
+    cannot be a package, `KeyUnusable` when the key cannot sign.
+    """
+    from model_signing import hashing, signing  # takes over a second: not at import
+
+    files = hash_files(folder)
+    _checked_manifest(folder, files)
+    ours = hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".signing-") as scratch:
+        written = Path(scratch) / SIGNATURE
+        try:
+            signer = (
+                signing.Config().set_hashing_config(ours).use_elliptic_key_signer(private_key=private_key)
+            )
+        except (OSError, ValueError, TypeError) as error:
+            raise KeyUnusable(
+                f"keys/{private_key.name}: expected an EC private key, got none that signs"
+            ) from error
+        signer.sign(folder, written)
+        written.replace(folder / SIGNATURE)
+    return package_digest(files)
+
+
+def verify_package(folder: Path, trusted: Sequence[TrustedKey], expected_name: str) -> VerifiedPackage:
+    """Check that a trusted key signed exactly these files as model `expected_name`.
+
+    Raises `SignatureRefused` (missing, broken, unknown key, hides files) or `PackageRefused` (a file
+    changed, added, missing, linked, or another model's package); both name file, expected and got.
+    """
+    bundle = _read_bundle(folder)
+    key = _signer(bundle, trusted, folder.name)
+    signed = _signed_files(bundle, key, folder.name)
+    _compare(signed, hash_files(folder), folder.name)
+    manifest = _checked_manifest(folder, signed)
+    if manifest.name != expected_name:
+        raise PackageRefused(
+            f"'{folder.name}'",
+            MANIFEST,
+            f"a package signed as '{expected_name}'",
+            f"one signed as '{manifest.name}'",
+        )
+    return VerifiedPackage(folder, signed, manifest, key.key_id, seal=_SEAL)
+
+
+def _read_bundle(folder: Path) -> Any:  # a sigstore_models Bundle; model_signing ships no types
+    from model_signing._signing import sign_sigstore_pb  # takes over a second: not at import
+
+    shown, path = f"'{folder.name}'", folder / SIGNATURE
+    if path.is_symlink() or not path.is_file():
+        got = (
+            "a symbolic link"
+            if path.is_symlink()
+            else "no such file (unsigned, or its signature was removed)"
+        )
+        raise SignatureRefused(shown, SIGNATURE, "a signature", got)
+    if (size := path.stat().st_size) > MAX_SIGNATURE_BYTES:
+        raise SignatureRefused(shown, SIGNATURE, f"at most {MAX_SIGNATURE_BYTES} bytes", f"{size} bytes")
+    try:
+        text = path.read_text(encoding="utf-8")
+        bundle = sign_sigstore_pb.Signature.read(path).bundle
+        canonical = bundle.to_json() == text
+    except Exception as error:  # noqa: BLE001  — whatever a parser makes of hostile bytes is a refusal
+        raise SignatureRefused(
+            shown, SIGNATURE, "a Sigstore bundle", f"{type(error).__name__} reading it"
+        ) from error
+    if not canonical:
+        raise SignatureRefused(shown, SIGNATURE, "a bundle in canonical form", "one that was edited")
+    return bundle
+
+
+def _signer(bundle: Any, trusted: Sequence[TrustedKey], folder_name: str) -> TrustedKey:
+    public_key = getattr(bundle.verification_material, "public_key", None)
+    hint = getattr(public_key, "hint", None) or ""
+    for key in trusted:
+        if key.hint == hint:
+            return key
+    known = ", ".join(key.key_id for key in trusted) or "none"
+    raise SignatureRefused(
+        f"'{folder_name}'",
+        SIGNATURE,
+        f"a signature by a trusted key ({known})",
+        f"one by an unknown key (its public key's PEM has SHA-256 {hint[:16] or 'not given'}…)",
+        "if you know the signer, put the public key into keys/trusted/; if not, do not use this copy",
+    )
+
+
+def _signed_files(bundle: Any, key: TrustedKey, folder_name: str) -> dict[str, str]:
+    """Name -> SHA-256 of what `key` signed, after the signature itself was checked."""
+    from model_signing._signing import sign_ec_key, sign_sigstore_pb
+
+    # The public verifying.Config adds the signature's own ignore list to ours; its EC verifier,
+    # one layer down, only checks the signature and hands out what was signed.
+    shown = f"'{folder_name}'"
+    try:
+        # Both lie outside what is signed; a bundle of ours has exactly this there.
+        plain = [s.keyid for s in bundle.dsse_envelope.signatures] == [""] and not any(
+            getattr(bundle.verification_material, part, None)
+            for part in ("tlog_entries", "timestamp_verification_data")
+        )
+        manifest = sign_ec_key.Verifier(key.path).verify(sign_sigstore_pb.Signature(bundle))
+        how = dict(manifest.serialization_type)
+        signed = {rd.identifier: rd.digest for rd in manifest.resource_descriptors()}
+        files = {name: digest.digest_hex for name, digest in signed.items() if digest.algorithm == "sha256"}
+    except Exception as error:  # noqa: BLE001  — whatever a verifier makes of hostile bytes is a refusal
+        got = f"one that does not fit it ({type(error).__name__})"
+        raise SignatureRefused(shown, SIGNATURE, f"a valid signature by key {key.key_id}", got) from error
+    if not plain:
+        raise SignatureRefused(shown, SIGNATURE, "one signature and nothing beside it", "unsigned additions")
+    hidden = sorted(set(how.pop("ignore_paths", [])) - {SIGNATURE})
+    if hidden:
+        raise SignatureRefused(
+            shown, SIGNATURE, f"all files but {SIGNATURE} signed", f"it ignores {', '.join(hidden)}"
+        )
+    if how != {"method": "files", "hash_type": "sha256", "allow_symlinks": False} or len(files) != len(
+        signed
+    ):
+        got = json.dumps(how, sort_keys=True, default=str)
+        raise SignatureRefused(shown, SIGNATURE, "SHA-256 of whole files, no links", got)
+    return files
+
+
+def _compare(signed: Mapping[str, str], found: Mapping[str, str], folder_name: str) -> None:
+    shown = f"'{folder_name}'"
+    for name in sorted(signed.keys() | found.keys()):
+        if name not in found:
+            raise PackageRefused(shown, name, f"a file with SHA-256 {signed[name]}", "no such file")
+        if name not in signed:
+            raise PackageRefused(shown, name, "only files that were signed", "a file that was added")
+        if signed[name] != found[name]:
+            raise PackageRefused(
+                shown, name, f"SHA-256 {signed[name]}", f"{found[name]} (its bytes were changed)"
+            )
+
+
+def _checked_manifest(folder: Path, files: Mapping[str, str]) -> PackageManifest:
+    """package.json of these very bytes, with each file that it names there."""
+    shown = f"{folder.name}/{MANIFEST}"
+    if MANIFEST not in files:
+        raise PackageInvalid(
+            f"{shown}: expected a package manifest, got no such file; see registry/packages.py"
+        )
+    try:
+        raw = read_regular(folder / MANIFEST)
+    except OSError as error:
+        raise PackageRefused(
+            f"'{folder.name}'", MANIFEST, "a readable file", error.strerror or "none"
+        ) from error
+    # Read after it was hashed, so hashed again: nobody may swap it in between.
+    if (got := sha256(raw).hexdigest()) != files[MANIFEST]:
+        raise PackageRefused(
+            f"'{folder.name}'", MANIFEST, f"SHA-256 {files[MANIFEST]}", f"{got} (changed since)"
+        )
+    manifest = parse_manifest(raw, shown)
+    if missing := sorted(set(manifest.files) - set(files)):
+        raise PackageInvalid(f"{shown}: files: names {', '.join(missing)}, which the package does not hold")
+    return manifest
