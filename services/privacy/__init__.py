@@ -1,0 +1,1 @@
+"""Personal data stops here: detection, the redacted envelope, the vault, and the way back for one caller."""

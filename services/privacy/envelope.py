@@ -1,0 +1,117 @@
+"""Sealing: one call in, one redacted envelope and its vault out. Nothing after this sees the call.
+
+Strings are scanned and redacted. A field tagged `identifier` becomes a keyed hash, whatever its type:
+it can be joined, not read. Other numbers, booleans and timestamps pass as they are. Subject and
+session become keyed hashes. Refuses with `InputError` what could slip through: a type that the use
+case does not name, or text that is not valid Unicode.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from feature_checks.usecase import FieldSpec
+from services.errors import InputError
+from services.privacy.detect import Detector
+from services.privacy.hashing import content_digest, keyed_hash
+from services.privacy.kinds import tags_of
+from services.privacy.normalise import normalise
+from services.privacy.placeholders import Numbering
+from services.privacy.vault import Vault
+from services.values import Call, Envelope
+
+IDENTIFIER = "identifier"
+"""The field tag of what is only ever joined on: customer, card or device numbers."""
+
+_WORD = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+def seal(call: Call, detector: Detector, hash_key: bytes) -> tuple[Envelope, Vault]:
+    """Redact a call. `hash_key` is the deployment's own secret (32 bytes or more)."""
+    if len(hash_key) < 32:
+        raise ValueError(f"hash_key: expected at least 32 bytes, got {len(hash_key)}")
+    specs = call.usecase.input
+    tenant = call.caller.tenant
+    for name, value in call.fields.items():
+        _check(name, value, specs)
+    texts = {name: value for name, value in call.fields.items() if _is_text(value, specs[name])}
+    forms = [form for text in texts.values() for form in (text, normalise(text).text)]
+    numbering = Numbering(forms)
+    tags = {tag for name, value in call.fields.items() if value is not None for tag in specs[name].tags}
+    fields: dict[str, object] = {}
+    for name, value in call.fields.items():
+        if name in texts:
+            fields[name], found = _redact(texts[name], detector, numbering)
+            tags |= found
+        elif IDENTIFIER in specs[name].tags and value is not None:
+            fields[name] = keyed_hash(hash_key, "id", tenant, value)
+        else:
+            fields[name] = value
+    originals = numbering.originals()
+    context = call.context
+    envelope = Envelope(
+        id=call.id,
+        use_case=call.usecase.name,
+        tenant=tenant,
+        fields=fields,
+        tags=frozenset(tags),
+        digest=content_digest(call.usecase.name, fields),
+        subject=None if context.subject is None else keyed_hash(hash_key, "sub", tenant, context.subject),
+        session=None if context.session is None else keyed_hash(hash_key, "ses", tenant, context.session),
+        residency=None if context.residency is None else _word("context.residency", context.residency),
+        purpose=_word("context.purpose", context.purpose),
+        placeholders=frozenset(originals),
+    )
+    return envelope, Vault(call.id, originals)
+
+
+def redact_text(text: str, detector: Detector) -> str:
+    """`text` with placeholders for whatever is found, and no way back: for notes, feedback, documents."""
+    redacted, _ = _redact(text, detector, Numbering((text, normalise(text).text)))
+    return redacted
+
+
+def _redact(text: str, detector: Detector, numbering: Numbering) -> tuple[str, set[str]]:
+    pieces: list[str] = []
+    tags: set[str] = set()
+    done = 0
+    for span in detector.scan(text):
+        pieces += text[done : span.start], numbering.placeholder(span.kind, text[span.start : span.end])
+        tags |= tags_of(span.kind)
+        done = span.end
+    return "".join(pieces) + text[done:], tags
+
+
+def _check(name: str, value: object, specs: Mapping[str, FieldSpec]) -> None:
+    where = f"input.{name}" if name in specs else "input"
+    if name not in specs:
+        raise InputError(where, f"a field that the use case does not have; its fields: {', '.join(specs)}")
+    if value is not None and not isinstance(value, str | int | float | bool):
+        raise InputError(where, f"expected {specs[name].type}, got {type(value).__name__}")
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InputError(where, "is not valid Unicode: it holds half of a surrogate pair") from None
+
+
+def _is_text(value: object, spec: FieldSpec) -> bool:
+    if not isinstance(value, str) or IDENTIFIER in spec.tags:
+        return False
+    return spec.type != "timestamp" or not _is_timestamp(value)
+
+
+def _is_timestamp(value: str) -> bool:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _word(where: str, value: str) -> str:
+    """A label that policy compares, in lower case; it also keeps free text out of the envelope."""
+    word = value.strip().lower()
+    if not _WORD.fullmatch(word):
+        raise InputError(where, "expected one word of letters, digits, '_' and '-', at most 32 long")
+    return word

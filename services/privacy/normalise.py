@@ -1,0 +1,65 @@
+"""Text as a detector should read it, with a map back to the text as it was written.
+
+Digits in full width, in other scripts or with marks on them, invisible and direction-changing
+characters between digits, odd dashes and spaces: all of them read as plain text to a person or a
+model, and none of them to a pattern. Detection sees the plain form; spans go back to the original.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+_PLAIN = re.compile(r"[\t\n\r\x20-\x7e]*")
+_DASHES = "\u2212\u2043\u30fc"  # minus sign, hyphen bullet, long-vowel mark: not in category Pd
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """`text` is the plain form. `origin[i]` is where its character i came from in the original, with
+    one more entry for its end; None means that both are the same."""
+
+    text: str
+    origin: tuple[int, ...] | None
+    marks: tuple[bool, ...] = ()
+
+    def original_span(self, start: int, end: int) -> tuple[int, int]:
+        """Start and end in the original of `text[start:end]`, with marks that sit on its last character."""
+        if self.origin is None or start >= end:
+            return start, end
+        stop = self.origin[end - 1] + 1
+        while stop < len(self.marks) and self.marks[stop]:
+            stop += 1
+        return self.origin[start], stop
+
+
+def normalise(text: str) -> Normalised:
+    """NFKC for each character; digits of all scripts as 0-9; marks and invisible characters left out."""
+    if _PLAIN.fullmatch(text):
+        return Normalised(text, None)
+    plain = {char: _plain(char) for char in set(text)}
+    if all(len(form) == 1 for form in plain.values()):
+        return Normalised("".join([plain[char] for char in text]), None)
+    pieces = [plain[char] for char in text]
+    origin = tuple(index for index, piece in enumerate(pieces) for _ in piece)
+    marks = tuple(not piece and unicodedata.combining(char) > 0 for char, piece in zip(text, pieces, strict=True))
+    return Normalised("".join(pieces), (*origin, len(text)), marks)
+
+
+@lru_cache(maxsize=8192)
+def _plain(char: str) -> str:
+    if char in "\t\n\r":
+        return char
+    category = unicodedata.category(char)
+    if category in ("Cc", "Cf", "Mn", "Me", "Cs"):
+        return ""
+    if category == "Nd":
+        return str(unicodedata.decimal(char))
+    if category == "Pd" or char in _DASHES:
+        return "-"
+    if category in ("Zs", "Zl", "Zp"):
+        return " "
+    form = unicodedata.normalize("NFKC", char)
+    if len(form) == 1 and form != char:
+        return _plain(form)
+    return "".join(_plain(part) if part != char else part for part in form)
