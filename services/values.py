@@ -87,7 +87,7 @@ class RoutePlan:
     """The ordered attempts, and what was left out with its reason."""
 
     attempts: tuple[PlannedAttempt, ...]
-    left_out: tuple[PlannedAttempt, ...] = ()
+    left_out: tuple["AttemptRecord", ...] = ()  # outcome denied (with policy ids) or skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Answer:
     output: Mapping[str, object]
     confidence: float | None = None
     reason: str = ""
-    cost_usd: float = 0.0
+    cost_usd: float | None = 0.0  # None: it cost something, and nobody knows how much
     model: str | None = None  # digest of a local model, or the cloud model's name
     usage: Mapping[str, int] | None = None
 
@@ -119,7 +119,7 @@ class AttemptRecord:
     reason: str
     policy_ids: tuple[str, ...] = ()
     latency_ms: float = 0.0
-    cost_usd: float = 0.0
+    cost_usd: float | None = 0.0  # None: unknown
     model: str | None = None
 
 
