@@ -11,6 +11,8 @@ ServiceError(status, type)
 ├── NothingMayAnswer        503  every target was denied, failed or declined, and no default is planned
 ├── JournalUnavailable      503  the record cannot be written, so no answer may leave
 ├── SigningUnavailable      503  no receipt key can be had, so no answer may leave
+├── StateUnavailable        503  the state database cannot be read or written, so no key can be checked
+├── Conflict                409  a repeated request whose first copy is still at work
 ├── TargetFailed(kind)      —    inside the pipeline: one attempt failed, the next is tried
 ├── TargetRefused           —    inside the pipeline: a model refused for safety; final, never routed around
 ├── ChainBroken             —    a journal file was changed: the first bad record, and what is wrong with it
@@ -104,6 +106,24 @@ class SigningUnavailable(ServiceError):
 
     status = 503
     type = "signing_unavailable"
+
+
+class StateUnavailable(ServiceError):
+    """The state database cannot be read or written: a key that is not known yet cannot be checked."""
+
+    status = 503
+    type = "state_unavailable"
+
+
+class Conflict(ServiceError):
+    """The same request is being answered just now; ask again after `retry_after_s`."""
+
+    status = 409
+    type = "conflict"
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class TargetFailed(ServiceError):
