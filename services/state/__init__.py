@@ -1,0 +1,1 @@
+"""What must outlive a process and be shared by its siblings: API keys, answers to repeated requests."""
