@@ -17,13 +17,13 @@ SUFFIXES = frozenset(
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,127}){0,7}")
 
 
-def hash_files(folder: Path) -> dict[str, str]:
+def hash_files(folder: Path, shown: str) -> dict[str, str]:
     """Name -> SHA-256 in hex of each file under `folder` except the signature at its top.
 
-    This, and never the signature, decides what is left out. Raises `PackageRefused` for a link, a
-    special file, a name that is not plain, a type that is not data, or a folder that is not there.
+    This, and never the signature, decides what is left out. `shown` names the package in errors.
+    Raises `PackageRefused` for a link, a special file, a name that is not plain, a type that is not
+    data, or a folder that is not there or cannot be read.
     """
-    shown = f"'{folder.name}'"
     if folder.is_symlink() or not folder.is_dir():
         raise PackageRefused(shown, ".", "a folder", "a link" if folder.is_symlink() else "no such folder")
     found: dict[str, str] = {}
@@ -47,18 +47,25 @@ def hash_files(folder: Path) -> dict[str, str]:
 def _walk(folder: Path, shown: str) -> Iterator[tuple[str, Path]]:
     pending = [folder]
     while pending:
-        with os.scandir(pending.pop()) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                path = Path(entry.path)
-                name = path.relative_to(folder).as_posix()
-                if entry.is_symlink():
-                    raise PackageRefused(shown, name, "a regular file", "a symbolic link")
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(path)
-                elif entry.is_file(follow_symlinks=False):
-                    yield name, path
-                else:
-                    raise PackageRefused(shown, name, "a regular file", "a pipe, socket or device")
+        for entry in _entries(pending.pop(), shown):
+            path = Path(entry.path)
+            name = path.relative_to(folder).as_posix()
+            if entry.is_symlink():
+                raise PackageRefused(shown, name, "a regular file", "a symbolic link")
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(path)
+            elif entry.is_file(follow_symlinks=False):
+                yield name, path
+            else:
+                raise PackageRefused(shown, name, "a regular file", "a pipe, socket or device")
+
+
+def _entries(folder: Path, shown: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise PackageRefused(shown, folder.name, "a readable folder", error.strerror or "none") from error
 
 
 def _sha256(path: Path, shown: str, name: str) -> str:

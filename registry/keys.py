@@ -49,8 +49,8 @@ def ensure_signing_keys(keys_dir: Path) -> SigningKeys:
     if not private.exists():
         if public.exists():
             raise KeyUnusable(
-                f"keys/{PRIVATE}: expected the private half of keys/{PUBLIC}, got no such file; sign where it "
-                f"is, or move keys/{PUBLIC} to keys/{TRUSTED}/ to go on trusting it and let a new pair be made"
+                f"keys/{PRIVATE}: expected the private half of keys/{PUBLIC}, got no such file; sign where "
+                f"it is, or move keys/{PUBLIC} to keys/{TRUSTED}/ and let a new pair be made"
             )
         keys_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_once(private, _private_pem(ec.generate_private_key(ec.SECP256R1())))

@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from registry.contents import hash_files
 from registry.errors import KeyUnusable, PackageInvalid, PackageRefused, SignatureRefused
 from registry.keys import TrustedKey
@@ -38,19 +40,19 @@ def sign_package(folder: Path, private_key: Path) -> str:
     """
     from model_signing import hashing, signing  # takes over a second: not at import
 
-    files = hash_files(folder)
-    _checked_manifest(folder, files)
+    shown = f"'{folder.name}'"
+    files = hash_files(folder, shown)
+    _checked_manifest(folder, files, shown)
     ours = hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
+    try:
+        signer = signing.Config().set_hashing_config(ours).use_elliptic_key_signer(private_key=private_key)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyUnusable(
+            f"keys/{private_key.name}: expected an EC private key, got none that signs"
+        ) from error
+    # Beside the folder, since a half-written file inside it would be one that nobody signed.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".signing-") as scratch:
         written = Path(scratch) / SIGNATURE
-        try:
-            signer = (
-                signing.Config().set_hashing_config(ours).use_elliptic_key_signer(private_key=private_key)
-            )
-        except (OSError, ValueError, TypeError) as error:
-            raise KeyUnusable(
-                f"keys/{private_key.name}: expected an EC private key, got none that signs"
-            ) from error
         signer.sign(folder, written)
         written.replace(folder / SIGNATURE)
     return package_digest(files)
@@ -62,25 +64,21 @@ def verify_package(folder: Path, trusted: Sequence[TrustedKey], expected_name: s
     Raises `SignatureRefused` (missing, broken, unknown key, hides files) or `PackageRefused` (a file
     changed, added, missing, linked, or another model's package); both name file, expected and got.
     """
-    bundle = _read_bundle(folder)
-    key = _signer(bundle, trusted, folder.name)
-    signed = _signed_files(bundle, key, folder.name)
-    _compare(signed, hash_files(folder), folder.name)
-    manifest = _checked_manifest(folder, signed)
+    shown = f"'{expected_name}' ({folder.name})"
+    bundle = _read_bundle(folder / SIGNATURE, shown)
+    key = _signer(bundle, trusted, shown)
+    signed = _signed_files(bundle, key, shown)
+    _compare(signed, hash_files(folder, shown), shown)
+    manifest = _checked_manifest(folder, signed, shown)
     if manifest.name != expected_name:
-        raise PackageRefused(
-            f"'{folder.name}'",
-            MANIFEST,
-            f"a package signed as '{expected_name}'",
-            f"one signed as '{manifest.name}'",
-        )
+        expected, got = f"a package signed as '{expected_name}'", f"one signed as '{manifest.name}'"
+        raise PackageRefused(shown, MANIFEST, expected, got)
     return VerifiedPackage(folder, signed, manifest, key.key_id, seal=_SEAL)
 
 
-def _read_bundle(folder: Path) -> Any:  # a sigstore_models Bundle; model_signing ships no types
+def _read_bundle(path: Path, shown: str) -> Any:  # a sigstore_models Bundle; model_signing ships no types
     from model_signing._signing import sign_sigstore_pb  # takes over a second: not at import
 
-    shown, path = f"'{folder.name}'", folder / SIGNATURE
     if path.is_symlink() or not path.is_file():
         got = (
             "a symbolic link"
@@ -94,58 +92,48 @@ def _read_bundle(folder: Path) -> Any:  # a sigstore_models Bundle; model_signin
         text = path.read_text(encoding="utf-8")
         bundle = sign_sigstore_pb.Signature.read(path).bundle
         canonical = bundle.to_json() == text
-    except Exception as error:  # noqa: BLE001  — whatever a parser makes of hostile bytes is a refusal
-        raise SignatureRefused(
-            shown, SIGNATURE, "a Sigstore bundle", f"{type(error).__name__} reading it"
-        ) from error
+    except Exception as error:  # whatever a parser makes of hostile bytes is a refusal
+        got = f"something else ({type(error).__name__} while reading it)"
+        raise SignatureRefused(shown, SIGNATURE, "a Sigstore bundle", got) from error
     if not canonical:
         raise SignatureRefused(shown, SIGNATURE, "a bundle in canonical form", "one that was edited")
     return bundle
 
 
-def _signer(bundle: Any, trusted: Sequence[TrustedKey], folder_name: str) -> TrustedKey:
+def _signer(bundle: Any, trusted: Sequence[TrustedKey], shown: str) -> TrustedKey:
     public_key = getattr(bundle.verification_material, "public_key", None)
     hint = getattr(public_key, "hint", None) or ""
     for key in trusted:
         if key.hint == hint:
             return key
     known = ", ".join(key.key_id for key in trusted) or "none"
-    raise SignatureRefused(
-        f"'{folder_name}'",
-        SIGNATURE,
-        f"a signature by a trusted key ({known})",
-        f"one by an unknown key (its public key's PEM has SHA-256 {hint[:16] or 'not given'}…)",
-        "if you know the signer, put the public key into keys/trusted/; if not, do not use this copy",
-    )
+    got = f"one by an unknown key (its PEM has SHA-256 {hint[:16]}…)" if hint else "one that names no key"
+    advice = "if you know the signer, put the public key into keys/trusted/; if not, do not use this copy"
+    raise SignatureRefused(shown, SIGNATURE, f"a signature by a trusted key ({known})", got, advice)
 
 
-def _signed_files(bundle: Any, key: TrustedKey, folder_name: str) -> dict[str, str]:
+def _signed_files(bundle: Any, key: TrustedKey, shown: str) -> dict[str, str]:
     """Name -> SHA-256 of what `key` signed, after the signature itself was checked."""
     from model_signing._signing import sign_ec_key, sign_sigstore_pb
 
-    # The public verifying.Config adds the signature's own ignore list to ours; its EC verifier,
-    # one layer down, only checks the signature and hands out what was signed.
-    shown = f"'{folder_name}'"
+    # The public verifying.Config adds the signature's own ignore list to ours; its EC verifier, one
+    # layer down, only checks the signature and hands out what was signed.
     try:
-        # Both lie outside what is signed; a bundle of ours has exactly this there.
-        plain = [s.keyid for s in bundle.dsse_envelope.signatures] == [""] and not any(
-            getattr(bundle.verification_material, part, None)
-            for part in ("tlog_entries", "timestamp_verification_data")
-        )
+        material, envelope = bundle.verification_material, bundle.dsse_envelope
+        outside = [getattr(material, part, None) for part in ("tlog_entries", "timestamp_verification_data")]
+        plain = [signature.keyid for signature in envelope.signatures] == [""] and not any(outside)
         manifest = sign_ec_key.Verifier(key.path).verify(sign_sigstore_pb.Signature(bundle))
         how = dict(manifest.serialization_type)
-        signed = {rd.identifier: rd.digest for rd in manifest.resource_descriptors()}
+        signed = {item.identifier: item.digest for item in manifest.resource_descriptors()}
         files = {name: digest.digest_hex for name, digest in signed.items() if digest.algorithm == "sha256"}
-    except Exception as error:  # noqa: BLE001  — whatever a verifier makes of hostile bytes is a refusal
+    except Exception as error:  # whatever a verifier makes of hostile bytes, too
         got = f"one that does not fit it ({type(error).__name__})"
         raise SignatureRefused(shown, SIGNATURE, f"a valid signature by key {key.key_id}", got) from error
     if not plain:
         raise SignatureRefused(shown, SIGNATURE, "one signature and nothing beside it", "unsigned additions")
-    hidden = sorted(set(how.pop("ignore_paths", [])) - {SIGNATURE})
-    if hidden:
-        raise SignatureRefused(
-            shown, SIGNATURE, f"all files but {SIGNATURE} signed", f"it ignores {', '.join(hidden)}"
-        )
+    if hidden := sorted(set(how.pop("ignore_paths", [])) - {SIGNATURE}):
+        got = f"a signature that ignores {', '.join(hidden)}"
+        raise SignatureRefused(shown, SIGNATURE, f"all files but {SIGNATURE} signed", got)
     if how != {"method": "files", "hash_type": "sha256", "allow_symlinks": False} or len(files) != len(
         signed
     ):
@@ -154,38 +142,30 @@ def _signed_files(bundle: Any, key: TrustedKey, folder_name: str) -> dict[str, s
     return files
 
 
-def _compare(signed: Mapping[str, str], found: Mapping[str, str], folder_name: str) -> None:
-    shown = f"'{folder_name}'"
+def _compare(signed: Mapping[str, str], found: Mapping[str, str], shown: str) -> None:
     for name in sorted(signed.keys() | found.keys()):
         if name not in found:
             raise PackageRefused(shown, name, f"a file with SHA-256 {signed[name]}", "no such file")
         if name not in signed:
             raise PackageRefused(shown, name, "only files that were signed", "a file that was added")
         if signed[name] != found[name]:
-            raise PackageRefused(
-                shown, name, f"SHA-256 {signed[name]}", f"{found[name]} (its bytes were changed)"
-            )
+            raise PackageRefused(shown, name, f"SHA-256 {signed[name]}", f"{found[name]} (its bytes changed)")
 
 
-def _checked_manifest(folder: Path, files: Mapping[str, str]) -> PackageManifest:
-    """package.json of these very bytes, with each file that it names there."""
-    shown = f"{folder.name}/{MANIFEST}"
+def _checked_manifest(folder: Path, files: Mapping[str, str], shown: str) -> PackageManifest:
+    """package.json of these very bytes; each file that it names is there."""
     if MANIFEST not in files:
-        raise PackageInvalid(
-            f"{shown}: expected a package manifest, got no such file; see registry/packages.py"
-        )
+        raise PackageInvalid(f"package {shown}: {MANIFEST}: expected a manifest, got no such file")
     try:
         raw = read_regular(folder / MANIFEST)
     except OSError as error:
-        raise PackageRefused(
-            f"'{folder.name}'", MANIFEST, "a readable file", error.strerror or "none"
-        ) from error
-    # Read after it was hashed, so hashed again: nobody may swap it in between.
+        raise PackageRefused(shown, MANIFEST, "a readable file", error.strerror or "none") from error
+    # It was hashed a moment ago; hashed again, so that nobody swaps it in between.
     if (got := sha256(raw).hexdigest()) != files[MANIFEST]:
-        raise PackageRefused(
-            f"'{folder.name}'", MANIFEST, f"SHA-256 {files[MANIFEST]}", f"{got} (changed since)"
-        )
-    manifest = parse_manifest(raw, shown)
+        raise PackageRefused(shown, MANIFEST, f"SHA-256 {files[MANIFEST]}", f"{got} (its bytes changed)")
+    manifest = parse_manifest(raw, f"package {shown}: {MANIFEST}")
     if missing := sorted(set(manifest.files) - set(files)):
-        raise PackageInvalid(f"{shown}: files: names {', '.join(missing)}, which the package does not hold")
+        raise PackageInvalid(
+            f"package {shown}: {MANIFEST}: files: expected in the package, got none: {', '.join(missing)}"
+        )
     return manifest

@@ -1,0 +1,193 @@
+"""Puts a verified copy of a registered model where it is loaded from, whole or not at all.
+
+`models/<name>/<version>-<digest12>/` is the copy, `models/<name>/<alias>.json` the pointer to it. The
+copy is made in a temporary folder of the same file system, verified there, flushed, and moved in with
+one rename; the pointer follows, also with one rename. A crash at any moment leaves the old pointer.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from registry.errors import ModelNotFound, PackageRefused, PlacingFailed
+from registry.keys import trusted_keys
+from registry.packages import VerifiedPackage
+from registry.records import NAME_PATTERN, ModelRef
+from registry.settings import RegistrySettings
+from registry.signing import verify_package
+
+INCOMING = ".incoming-"
+ABANDONED_AFTER_S = 3600  # a download that takes longer was killed
+
+
+class PackageSource(Protocol):
+    """Where packages come from: `store.Registry`, or a fake of two methods."""
+
+    def resolve(self, name: str, alias: str) -> ModelRef: ...
+
+    def download(self, ref: ModelRef, to: Path) -> Path: ...
+
+
+def place(name: str, alias: str, settings: RegistrySettings, source: PackageSource) -> ModelRef:
+    """Fetch, verify and place what `alias` means now, then point to it; returns what is now placed.
+
+    Raises what `source` raises, `PackageRefused` and `PlacingFailed`; the pointer then stays as it was.
+    """
+    ref = source.resolve(name, alias)
+    target = placed_folder(ref, settings)
+    try:
+        if not _holds(target, ref, settings):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(target.parent)
+            with _incoming(target.parent) as scratch:
+                folder = source.download(ref, scratch)
+                _verified(folder, ref, settings)
+                _flush(folder)
+                _move_in(folder, target, ref, settings)
+        package = _verified(target, ref, settings)
+        _point(_pointer(name, alias, settings), ref, package.key_id)
+    except OSError as error:
+        raise PlacingFailed(
+            f"'{name}' version {ref.version} could not be placed: {error.strerror or type(error).__name__}; "
+            "free space or correct the rights of models/, then sync again; what was placed before serves on"
+        ) from error
+    return ref
+
+
+def placed_ref(name: str, alias: str, settings: RegistrySettings) -> ModelRef:
+    """What the pointer of `alias` names: one small file is read. Raises `ModelNotFound`."""
+    pointer = _pointer(name, alias, settings)
+    advice = (
+        f"run `switchyard train <usecase>` for the use case whose local model this is, or "
+        f"`python -m registry.sync {name}` when MLflow has it"
+    )
+    try:
+        raw = json.loads(pointer.read_bytes())
+        ref = ModelRef(raw["name"], raw["version"], raw["digest"])
+    except FileNotFoundError:
+        raise ModelNotFound(f"no copy of '{name}@{alias}' is placed on this machine; {advice}") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelNotFound(f"models/{name}/{pointer.name} is not a pointer; {advice}") from error
+    fits = ref.name == name and type(ref.version) is int and re.fullmatch("[0-9a-f]{64}", str(ref.digest))
+    if not fits:
+        raise ModelNotFound(f"models/{name}/{pointer.name} does not point to a version of '{name}'; {advice}")
+    return ref
+
+
+def placed_package(ref: ModelRef, settings: RegistrySettings) -> VerifiedPackage:
+    """Verify the placed copy of `ref` anew. Raises `PackageRefused`."""
+    return _verified(placed_folder(ref, settings), ref, settings)
+
+
+def placed_folder(ref: ModelRef, settings: RegistrySettings) -> Path:
+    """Where the copy of exactly this version and these bytes lies."""
+    return settings.models_dir / ref.name / f"{ref.version}-{ref.digest[:12]}"
+
+
+def placed_aliases(settings: RegistrySettings) -> list[tuple[str, str]]:
+    """(name, alias) of every pointer on this machine, sorted."""
+    return sorted((p.parent.name, p.stem) for p in settings.models_dir.glob("*/*.json"))
+
+
+def _pointer(name: str, alias: str, settings: RegistrySettings) -> Path:
+    for given in (name, alias):
+        if not re.fullmatch(NAME_PATTERN, given):
+            raise ModelNotFound(f"'{given}': expected a name like {NAME_PATTERN}")
+    return settings.models_dir / name / f"{alias}.json"
+
+
+def _verified(folder: Path, ref: ModelRef, settings: RegistrySettings) -> VerifiedPackage:
+    package = verify_package(folder, trusted_keys(settings.keys_dir), ref.name)
+    if package.digest != ref.digest:
+        raise PackageRefused(
+            f"'{ref.name}' version {ref.version}",
+            "digest of all files",
+            ref.digest,
+            f"{package.digest} (validly signed)",
+        )
+    return package
+
+
+def _holds(target: Path, ref: ModelRef, settings: RegistrySettings) -> bool:
+    try:
+        _verified(target, ref, settings)
+    except PackageRefused:
+        return False
+    return True
+
+
+@contextmanager
+def _incoming(parent: Path) -> Iterator[Path]:
+    scratch = Path(tempfile.mkdtemp(dir=parent, prefix=INCOMING))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what a killed process left: its folder is never pointed to, and only takes space."""
+    for left in parent.glob(f"{INCOMING}*"):
+        if time.time() - left.stat().st_mtime > ABANDONED_AFTER_S:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """All bytes and names on disk before anything points to them; files read-only against accidents."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file():
+            path.chmod(0o444)
+        _sync(path)
+    _sync(folder)
+
+
+def _move_in(folder: Path, target: Path, ref: ModelRef, settings: RegistrySettings) -> None:
+    for attempt in range(3):
+        try:
+            folder.replace(target)
+            break
+        except OSError:
+            # Another process was first, and its copy is as good; or something spoilt lies there.
+            if not target.exists() or attempt == 2:
+                raise
+            if _holds(target, ref, settings):
+                return
+            target.replace(folder.parent / f"refused-{attempt}")
+    _sync(target.parent)
+
+
+def _point(pointer: Path, ref: ModelRef, key_id: str) -> None:
+    content = {
+        "name": ref.name,
+        "version": ref.version,
+        "digest": ref.digest,
+        "key_id": key_id,
+        "placed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    descriptor, written = tempfile.mkstemp(dir=pointer.parent, prefix=INCOMING)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(written).replace(pointer)
+    except BaseException:
+        Path(written).unlink(missing_ok=True)
+        raise
+    _sync(pointer.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

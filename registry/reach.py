@@ -1,0 +1,69 @@
+"""Is MLflow's store there? Asked within three seconds, before MLflow's import (6 s) and retries (minutes)."""
+
+from pathlib import Path
+
+from registry.errors import RegistryUnavailable
+
+PROBE_TIMEOUT_S = 3
+
+
+def is_server(uri: str) -> bool:
+    """Is this the address of an MLflow server, and not a database?"""
+    return uri.startswith(("http://", "https://"))
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file behind a `sqlite:///` URI; None for any other store."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def shown(uri: str) -> str:
+    """The URI without a password, for messages."""
+    scheme, separator, rest = uri.partition("://")
+    authority, slash, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    return f"{scheme}{separator}{host}{slash}{path.partition('?')[0]}"
+
+
+def check_reachable(uri: str) -> None:
+    """Return when the store answers. Raises `RegistryUnavailable` that says what to start or set."""
+    if is_server(uri):
+        _check_server(uri)
+    elif "://" in uri:
+        _check_database(uri)
+    else:
+        raise RegistryUnavailable(
+            f"SWITCHYARD_MLFLOW_TRACKING_URI: expected http(s)://…, sqlite:///… or postgresql://…, "
+            f"got '{shown(uri)}'"
+        )
+
+
+def _check_server(uri: str) -> None:
+    import httpx
+
+    try:
+        httpx.get(f"{uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT_S)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise RegistryUnavailable(
+            f"MLflow at {shown(uri)} does not answer ({type(error).__name__}); start it (`switchyard up` does), "
+            "or correct SWITCHYARD_MLFLOW_TRACKING_URI; models already placed go on serving"
+        ) from error
+
+
+def _check_database(uri: str) -> None:
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
+    waits = "timeout" if uri.startswith("sqlite") else "connect_timeout"
+    question = "PRAGMA schema_version" if uri.startswith("sqlite") else "SELECT 1"
+    try:
+        engine = sqlalchemy.create_engine(
+            uri, poolclass=sqlalchemy.NullPool, connect_args={waits: PROBE_TIMEOUT_S}
+        )
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(question))
+    except (SQLAlchemyError, ImportError, TypeError) as error:
+        raise RegistryUnavailable(
+            f"MLflow's database {shown(uri)} cannot be opened ({type(error).__name__}); check that it is there "
+            "and that this user may write it, or correct SWITCHYARD_MLFLOW_TRACKING_URI"
+        ) from error

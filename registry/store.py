@@ -1,0 +1,276 @@
+"""Models and runs in MLflow: the only module that imports it, and never on the request path.
+
+A registered version is a signed package folder kept as an artifact of its run: no flavor, no pickle.
+What MLflow answers is believed only after `signing.verify_package`; its tags are for people to read.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from registry.errors import ModelNotFound, PackageRefused, PlacingFailed, RegistryUnavailable
+from registry.keys import trusted_keys
+from registry.reach import check_reachable, is_server, shown, sqlite_file
+from registry.records import NAME_PATTERN, ModelRef, RegisteredVersion
+from registry.settings import RegistrySettings
+from registry.signing import verify_package
+
+CHAMPION, PREVIOUS = "champion", "previous"
+
+# Whoever needs more patience sets them; four minutes of retries, MLflow's default, help nobody.
+MLFLOW_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "DO_NOT_TRACK": "true",
+}
+
+
+class Registry:
+    """Reads and writes MLflow's registry. Nothing is connected, made or imported before the first call.
+
+    Every method raises `RegistryUnavailable` when MLflow cannot be reached, within seconds, and
+    `ModelNotFound` when it answers that there is no such thing.
+    """
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        self._settings = settings
+        self._uri = settings.tracking_uri
+        self._connected: Any = None  # an MlflowClient, once there is one
+
+    def start_run(
+        self, use_case: str, name: str, params: Mapping[str, object], tags: Mapping[str, str] | None = None
+    ) -> str:
+        """Open a run, so that its id can go into the evidence before anything is signed."""
+        with self._asking(f"opening a run for '{use_case}'") as client:
+            run = client.create_run(self._experiment(client, use_case), run_name=name, tags=dict(tags or {}))
+            for key, value in params.items():
+                client.log_param(run.info.run_id, key, value)
+            return str(run.info.run_id)
+
+    def end_run(self, run_id: str, failed: bool = False) -> None:
+        """Close a run; `failed` marks one whose flow stopped."""
+        with self._asking(f"closing run {run_id}") as client:
+            client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+
+    def register(
+        self,
+        folder: Path,
+        name: str,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        run_id: str | None = None,
+    ) -> ModelRef:
+        """Keep a signed package as a version of `name`; the same bytes again return the version they have.
+
+        `tags` must say `use_case`; digest, signer's key id and kind are taken from the package, which
+        is verified first (`PackageRefused`). Sets no alias: `set_alias` does, last of all.
+        """
+        package = verify_package(folder, trusted_keys(self._settings.keys_dir), name)
+        ref_tags = {
+            **tags,
+            "digest": package.digest,
+            "signer_key_id": package.key_id,
+            "kind": package.manifest.kind,
+        }
+        with self._asking(f"registering '{name}'") as client:
+            self._ensure_model(client, name, tags["use_case"])
+            if found := self._versions_with(client, name, package.digest):
+                return ModelRef(name, found[0], package.digest)
+            run_id = run_id or client.create_run(self._experiment(client, tags["use_case"])).info.run_id
+            for metric, value in metrics.items():
+                client.log_metric(run_id, metric, value)
+            for tag, text in ref_tags.items():
+                client.set_tag(run_id, tag, text)
+            path = _artifact_path(package.digest)
+            client.log_artifacts(run_id, str(folder), path)
+            made = client.create_model_version(name, f"runs:/{run_id}/{path}", run_id, tags=ref_tags)
+            client.set_terminated(run_id)
+            # Two processes with the same bytes: the earlier version stands, and both return it.
+            first = self._versions_with(client, name, package.digest)[0]
+            if int(made.version) != first:
+                client.delete_model_version(name, made.version)
+            return ModelRef(name, first, package.digest)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Let `alias` mean `version`. When champion moves, the one before becomes `previous`, first."""
+        with self._asking(f"moving '{name}@{alias}' to version {version}") as client:
+            aliases = _aliases(client.get_registered_model(name))
+            if aliases.get(alias) == version:
+                return
+            client.get_model_version(name, str(version))
+            if alias == CHAMPION and CHAMPION in aliases:
+                client.set_registered_model_alias(name, PREVIOUS, str(aliases[CHAMPION]))
+            client.set_registered_model_alias(name, alias, str(version))
+
+    def resolve(self, name: str, alias: str) -> ModelRef:
+        """The version that `alias` means now. Raises `ModelNotFound`."""
+        for given in (name, alias):
+            if not re.fullmatch(NAME_PATTERN, given):
+                raise ModelNotFound(f"'{given}': expected a name like {NAME_PATTERN}")
+        if self._empty():
+            raise ModelNotFound(_nothing(name))
+        with self._asking(f"resolving '{name}@{alias}'") as client:
+            aliases = _aliases(client.get_registered_model(name))
+            if alias not in aliases:
+                known = ", ".join(sorted(aliases)) or "none"
+                raise ModelNotFound(f"model '{name}' has no alias '{alias}'; it has: {known}")
+            found = client.get_model_version(name, str(aliases[alias]))
+        return _ref(found, name, aliases[alias])
+
+    def download(self, ref: ModelRef, to: Path) -> Path:
+        """Copy the stored files of `ref` below `to`. They are unverified: verify before any other use."""
+        with self._asking(f"fetching '{ref.name}' version {ref.version}") as client:
+            found = client.get_model_version(ref.name, str(ref.version))
+            answered = _ref(found, ref.name, ref.version)
+            if answered != ref:
+                raise PackageRefused(
+                    f"'{ref.name}' version {ref.version}",
+                    "MLflow's tag 'digest'",
+                    ref.digest,
+                    answered.digest,
+                )
+            # Our own path below the version's run; the source that MLflow names could lead anywhere.
+            got = Path(client.download_artifacts(found.run_id, _artifact_path(ref.digest), str(to)))
+        if not got.is_relative_to(to) or not got.is_dir() or not any(got.iterdir()):
+            raise ModelNotFound(
+                f"'{ref.name}' version {ref.version}: MLflow knows it, its files are gone; train it again"
+            )
+        return got
+
+    def list_models(self) -> list[RegisteredVersion]:
+        """Every registered version, by name and then newest first."""
+        if self._empty():
+            return []
+        with self._asking("listing models") as client:
+            return [
+                _listed(version, _aliases(model), model.tags)
+                for model in sorted(client.search_registered_models(), key=lambda m: str(m.name))
+                for version in sorted(
+                    client.search_model_versions(f"name='{model.name}'"), key=lambda v: -int(v.version)
+                )
+            ]
+
+    def _empty(self) -> bool:
+        """Was nothing ever written? Then reading must not make a database."""
+        file = sqlite_file(self._uri)
+        return file is not None and not file.exists()
+
+    def _client(self) -> Any:
+        if self._connected is None:
+            if (file := sqlite_file(self._uri)) is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            check_reachable(self._uri)
+            for name, value in MLFLOW_DEFAULTS.items():
+                os.environ.setdefault(name, value)
+            logging.getLogger("alembic").setLevel(logging.WARNING)
+            from mlflow import MlflowClient  # takes six seconds
+
+            self._connected = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return self._connected
+
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[Any]:
+        """A client; what MLflow and what is below it raise becomes an error of ours, here only."""
+        client = self._client()
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield client
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise ModelNotFound(
+                    f"{doing}: MLflow has no such thing; see `switchyard registry list`"
+                ) from error
+            if "No space left on device" in str(error):
+                raise PlacingFailed(f"{doing}: no space left on device; free some and try again") from error
+            raise self._unavailable(doing, str(error.error_code)) from error
+        except (RequestException, SQLAlchemyError) as error:
+            raise self._unavailable(doing, type(error).__name__) from error
+
+    def _unavailable(self, doing: str, why: str) -> RegistryUnavailable:
+        return RegistryUnavailable(
+            f"{doing}: MLflow at {shown(self._uri)} failed ({why}); see its log, or correct "
+            "SWITCHYARD_MLFLOW_TRACKING_URI; models already placed go on serving"
+        )
+
+    def _experiment(self, client: Any, name: str) -> str:
+        if found := client.get_experiment_by_name(name):
+            return str(found.experiment_id)
+        # A server keeps artifacts itself; with a database they lie beside it, never in ./mlruns.
+        location = None if is_server(self._uri) else (self._settings.artifacts_dir / name).as_uri()
+        with _already_there():
+            return str(client.create_experiment(name, artifact_location=location))
+        return str(client.get_experiment_by_name(name).experiment_id)
+
+    @staticmethod
+    def _ensure_model(client: Any, name: str, use_case: str) -> None:
+        with _already_there():
+            client.create_registered_model(name, tags={"use_case": use_case})
+
+    @staticmethod
+    def _versions_with(client: Any, name: str, digest: str) -> list[int]:
+        query = f"name='{name}' and tags.digest='{digest}'"
+        return sorted(int(version.version) for version in client.search_model_versions(query))
+
+
+@contextmanager
+def _already_there() -> Iterator[None]:
+    """Let another process have made it in the meantime."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _artifact_path(digest: str) -> str:
+    return f"package-{digest[:12]}"
+
+
+def _aliases(model: Any) -> dict[str, int]:
+    return {str(alias): int(version) for alias, version in dict(model.aliases).items()}
+
+
+def _ref(found: Any, name: str, version: int) -> ModelRef:
+    if (found.name, int(found.version)) != (name, version):
+        asked, got = f"version {version} of '{name}'", f"version {found.version} of '{found.name}'"
+        raise PackageRefused(f"'{name}' version {version}", "MLflow's answer", asked, got)
+    digest = str(found.tags.get("digest", ""))
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise ModelNotFound(
+            f"'{name}' version {version}: expected one that `switchyard train` registered, got no digest"
+        )
+    return ModelRef(name, version, digest)
+
+
+def _listed(version: Any, aliases: Mapping[str, int], model_tags: Mapping[str, str]) -> RegisteredVersion:
+    tags = dict(version.tags)
+    number = int(version.version)
+    return RegisteredVersion(
+        ref=ModelRef(str(version.name), number, tags.get("digest", "")),
+        aliases=tuple(sorted(alias for alias, target in aliases.items() if target == number)),
+        key_id=tags.get("signer_key_id", ""),
+        use_case=tags.get("use_case", "") or model_tags.get("use_case", ""),
+        kind=tags.get("kind", ""),
+        registered_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(
+            timespec="seconds"
+        ),
+        run_id=version.run_id,
+        tags=tags,
+    )
+
+
+def _nothing(name: str) -> str:
+    return f"there is no model '{name}': nothing is registered yet; run `switchyard train <usecase>`"
