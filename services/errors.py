@@ -6,7 +6,9 @@ ServiceError(status, type)
 ├── Unauthorized            401  no key, or not a valid one
 ├── Forbidden               403  the key is valid, its roles do not allow this
 ├── NotFound                404  no such use case, decision or path
+├── MethodNotAllowed        405  the path exists, not with this method
 ├── TooLarge                413  a body or field above its bound
+├── UnsupportedMedia        415  a body that is not said to be plain JSON
 ├── TooManyRequests         429  `retry_after_s` says when to come back
 ├── NothingMayAnswer        503  every target was denied, failed or declined, and no default is planned
 ├── JournalUnavailable      503  the record cannot be written, so no answer may leave
@@ -72,6 +74,20 @@ class NotFound(ServiceError):
 class TooLarge(ServiceError):
     status = 413
     type = "too_large"
+
+
+class MethodNotAllowed(ServiceError):
+    status = 405
+    type = "method_not_allowed"
+
+    def __init__(self, message: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class UnsupportedMedia(ServiceError):
+    status = 415
+    type = "unsupported_media_type"
 
 
 class TooManyRequests(ServiceError):
