@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from feature_checks.errors import UseCaseError
+from feature_checks.strict_yaml import allowed_keys, explain, read_mapping
 
 Step = Literal["rules", "cache", "local", "cloud", "stale", "safe_default"]
 Tag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -138,7 +138,9 @@ class UseCase(Strict):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "UseCase":
         if self.label not in self.output:
-            raise ValueError(f"label: '{self.label}' is not an output field; outputs: {', '.join(self.output)}")
+            raise ValueError(
+                f"label: '{self.label}' is not an output field; outputs: {', '.join(self.output)}"
+            )
         if len(set(self.plan)) != len(self.plan):
             raise ValueError("plan: a step is named twice")
         if "safe_default" in self.plan and self.plan[-1] != "safe_default":
@@ -147,21 +149,30 @@ class UseCase(Strict):
             if step in self.plan and part is None:
                 raise ValueError(f"plan: names '{step}', but there is no '{step}:' section")
         if extra := set(self.safe_default) ^ set(self.output):
-            raise ValueError(f"safe_default: must hold exactly the output fields; differs in {', '.join(sorted(extra))}")
+            raise ValueError(
+                f"safe_default: must hold exactly the output fields; differs in {', '.join(sorted(extra))}"
+            )
         return self
 
     def path(self, relative: str) -> Path:
         """A file of this folder; refuses a path that leads out of it."""
         found = (self.root / relative).resolve()
         if not found.is_relative_to(self.root.resolve()):
-            raise UseCaseError(f"{self.root.name}/usecase.yaml: '{relative}' leads out of the use-case folder")
+            raise UseCaseError(
+                f"{self.root.name}/usecase.yaml: '{relative}' leads out of the use-case folder"
+            )
         return found
 
     def values(self, spec: FieldSpec) -> tuple[str, ...]:
         """The allowed values of a field, in file order; empty when the field is not closed."""
         if spec.values is None:
             return ()
-        lines = self.path(spec.values).read_text(encoding="utf-8").splitlines()
+        try:
+            lines = self.path(spec.values).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UseCaseError(
+                f"{self.root.name}/{spec.values}: expected UTF-8 text, one value a line"
+            ) from error
         return tuple(line.strip() for line in lines if line.strip())
 
     def allowed(self, field: str) -> tuple[str, ...]:
@@ -193,26 +204,18 @@ def load_usecase(name: str, folder: Path | None = None) -> UseCase:
     """Read and check one use case by name. Raises `UseCaseError`."""
     base = folder or usecases_dir()
     root = base / name
-    file = root / "usecase.yaml"
     shown = f"{base.name}/{name}/usecase.yaml"
     if name not in list_usecases(base):
         known = ", ".join(list_usecases(base)) or "none"
         raise UseCaseError(f"{shown}: no such use case; known: {known}")
-    try:
-        raw = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UseCaseError(f"{shown}: is not YAML in UTF-8: {_brief(error)}") from error
-    if not isinstance(raw, dict):
-        raise UseCaseError(f"{shown}: expected a mapping of keys, got {type(raw).__name__}")
+    raw = read_mapping(root / "usecase.yaml", shown)
     for reserved in ("root", "version"):
         if reserved in raw:
-            raise UseCaseError(f"{shown}: key '{reserved}' is not known; allowed: {_allowed(UseCase)}")
+            raise UseCaseError(f"{shown}: key '{reserved}' is not known; allowed: {allowed_keys(UseCase)}")
     try:
         usecase = UseCase(**raw, root=root, version=folder_version(root))
     except ValidationError as error:
-        raise UseCaseError(f"{shown}: {_explain(error)}") from None
-    except TypeError as error:
-        raise UseCaseError(f"{shown}: keys must be text") from error
+        raise UseCaseError(f"{shown}: {explain(error, UseCase)}") from None
     if usecase.name != name:
         raise UseCaseError(f"{shown}: name: expected '{name}' (the folder's name), got '{usecase.name}'")
     _check_files(usecase, shown)
@@ -244,56 +247,12 @@ def _check_files(usecase: UseCase, shown: str) -> None:
     for key, relative in named.items():
         if relative is not None and not usecase.path(relative).is_file():
             raise UseCaseError(f"{shown}: {key}: there is no file '{relative}' in {usecase.root.name}/")
+    for side, fields in (("input", usecase.input), ("output", usecase.output)):
+        for name, spec in fields.items():
+            values = usecase.values(spec)
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise UseCaseError(
+                    f"{shown}: {side}.{name}.values: {spec.values} lists a value twice: {', '.join(twice[:5])}"
+                )
     if usecase.local and not usecase.labels:
         raise UseCaseError(f"{shown}: output.{usecase.label}.values: expected a file that lists the labels")
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, which YAML would silently overwrite."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]  # stubs lack it
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _explain(error: ValidationError) -> str:
-    return "; ".join(_explain_one(e) for e in error.errors(include_input=False, include_url=False))
-
-
-def _explain_one(problem: Any) -> str:
-    path = [str(part) for part in problem["loc"]]
-    key = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        owner = _model_at(path[:-1])
-        return f"key '{key}' is not known; allowed: {_allowed(owner)}" if owner else f"key '{key}' is not known"
-    if problem["type"] == "missing":
-        return f"key '{key}' is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}" if key else message
-
-
-def _model_at(path: list[str]) -> type[Strict] | None:
-    """The model that owns a key path such as ['data', 'full', 'train']."""
-    parts: dict[tuple[str, ...], type[Strict]] = {
-        (): UseCase, ("data",): DataSpec, ("data", "full"): FullData, ("local",): LocalSpec,
-        ("local", "risk"): RiskSpec, ("cloud",): CloudSpec, ("cloud", "budget"): BudgetSpec,
-        ("review",): ReviewSpec, ("slo",): SloSpec, ("slo", "local"): RouteSlo, ("slo", "cloud"): RouteSlo,
-    }
-    if path[:1] in (["input"], ["output"]) and len(path) == 2:
-        return FieldSpec
-    if path[:2] == ["data", "full"] and len(path) == 3:
-        return RemoteFile
-    return parts.get(tuple(path))
-
-
-def _allowed(model: type[Strict]) -> str:
-    return ", ".join(name for name in model.model_fields if name not in ("root", "version"))
-
-
-def _brief(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    return f"{getattr(error, 'problem', None) or type(error).__name__}{where}"
