@@ -45,7 +45,7 @@ def _check_server(uri: str) -> None:
         httpx.get(f"{uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RegistryUnavailable(
-            f"MLflow at {shown(uri)} does not answer ({type(error).__name__}); start it (`switchyard up` does), "
+            f"MLflow at {shown(uri)} does not answer ({type(error).__name__}); start it (`switchyard up`), "
             "or correct SWITCHYARD_MLFLOW_TRACKING_URI; models already placed go on serving"
         ) from error
 
@@ -64,6 +64,6 @@ def _check_database(uri: str) -> None:
             connection.execute(sqlalchemy.text(question))
     except (SQLAlchemyError, ImportError, TypeError) as error:
         raise RegistryUnavailable(
-            f"MLflow's database {shown(uri)} cannot be opened ({type(error).__name__}); check that it is there "
-            "and that this user may write it, or correct SWITCHYARD_MLFLOW_TRACKING_URI"
+            f"MLflow's database {shown(uri)} cannot be opened ({type(error).__name__}): is it there, "
+            "and may this user write it? Otherwise correct SWITCHYARD_MLFLOW_TRACKING_URI"
         ) from error
