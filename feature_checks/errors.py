@@ -6,6 +6,11 @@ FeatureCheckError
 └── CheckFailed       the data was read, and is not fit to use (gate.py)
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from feature_checks.report import CheckReport
+
 
 class FeatureCheckError(Exception):
     """Base of every error that this room raises on purpose."""
@@ -22,6 +27,6 @@ class DatasetError(FeatureCheckError):
 class CheckFailed(FeatureCheckError):  # noqa: N818  — the design's name for it: a verdict, not a fault
     """Data is not fit to use; `report` lists what failed, on which rows, against which bound."""
 
-    def __init__(self, message: str, report: object) -> None:
+    def __init__(self, message: str, report: "CheckReport") -> None:
         super().__init__(message)
         self.report = report

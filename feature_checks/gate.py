@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from feature_checks.contracts import FeatureContract
+from feature_checks.contracts import FeatureContract, feature_contract
+from feature_checks.datasets import DataFiles, LabelledData, read_splits
 from feature_checks.derived import Splits, derive
-from feature_checks.errors import CheckFailed
+from feature_checks.errors import CheckFailed, DatasetError
 from feature_checks.report import CheckReport, CheckResult
 from feature_checks.splits import drop_repeats
 from feature_checks.suites import content_suite, structure_suite
 from feature_checks.tables import describe_columns
+from feature_checks.usecase import UseCase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +26,21 @@ if TYPE_CHECKING:
     from great_expectations.data_context import AbstractDataContext
 
 _PLACE = "place"
+
+
+def gate_files(usecase: UseCase, files: DataFiles) -> tuple[CheckReport, LabelledData]:
+    """Read a use case's files and run the gate on them: the report, and the rows that passed.
+
+    A file that cannot be read as what it claims to be is a failed check like any other. Raises
+    `CheckFailed`.
+    """
+    contract = feature_contract(usecase)
+    try:
+        data = read_splits(usecase, files, strict=False)
+    except DatasetError as error:
+        report = _unreadable(contract, files, error)
+        raise CheckFailed(report.summary(), report) from error
+    return run_gate(contract, data.train, data.test, data.outside, files.names()), data
 
 
 def run_gate(
@@ -73,6 +90,13 @@ def check_data(
         results=tuple(results),
         notes=tuple(_notes(contract, train, test)),
     )
+
+
+def _unreadable(contract: FeatureContract, files: DataFiles, error: DatasetError) -> CheckReport:
+    name = str(error).partition(":")[0]
+    split = next((split for split, file in files.names().items() if file == name), "data")
+    result = CheckResult(split, name, "file is of the format it claims", "readable", False, detail=str(error))
+    return CheckReport(contract.use_case, contract.version, {}, (result,))
 
 
 def _validate(

@@ -251,8 +251,7 @@ def _check_files(usecase: UseCase, shown: str) -> None:
         for name, spec in fields.items():
             values = usecase.values(spec)
             if twice := sorted({value for value in values if values.count(value) > 1}):
-                raise UseCaseError(
-                    f"{shown}: {side}.{name}.values: {spec.values} lists a value twice: {', '.join(twice[:5])}"
-                )
+                listed = f"{spec.values} lists a value twice: {', '.join(twice[:5])}"
+                raise UseCaseError(f"{shown}: {side}.{name}.values: {listed}")
     if usecase.local and not usecase.labels:
         raise UseCaseError(f"{shown}: output.{usecase.label}.values: expected a file that lists the labels")
