@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from feature_checks.datasets import identity_fields
 from feature_checks.usecase import FieldSpec, UseCase
 
 FieldType = Literal["string", "number", "integer", "boolean", "timestamp"]
@@ -72,3 +71,8 @@ def _field(name: str, spec: FieldSpec, usecase: UseCase) -> FieldContract:
         maximum=spec.maximum,
         values=usecase.values(spec),
     )
+
+
+def identity_fields(usecase: UseCase) -> tuple[str, ...]:
+    """Fields whose equality makes two rows the same message: free text. Numbers never do."""
+    return tuple(n for n, s in usecase.input.items() if s.type == "string" and s.values is None)

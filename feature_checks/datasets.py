@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from feature_checks.contracts import feature_contract
 from feature_checks.errors import DatasetError
 from feature_checks.fetching import DOWNLOAD_TIMEOUT_S, fetch_file
-from feature_checks.splits import drop_repeats, split_sample
+from feature_checks.splits import Repeats, drop_repeats, split_sample
 from feature_checks.tables import read_table
 from feature_checks.usecase import RemoteFile, UseCase
+from feature_checks.values import typed_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,15 +83,21 @@ def read_splits(usecase: UseCase, files: DataFiles, strict: bool = True) -> Labe
     return LabelledData(train, test, outside)
 
 
+def training_rows(usecase: UseCase, data: LabelledData) -> tuple[LabelledData, Repeats]:
+    """Checked rows, typed, in the contract's columns, without repeats; and which rows those were."""
+    contract = feature_contract(usecase)
+    train, repeats = drop_repeats(data.train, data.test, contract.identity)
+    parts = (typed_columns(frame, contract) for frame in (train, data.test, data.outside))
+    return LabelledData(*parts), repeats
+
+
 def load_labelled(usecase: UseCase, which: Which, cache_dir: Path) -> LabelledData:
-    """The rows as training sees them: the same split, the same rows left out.
+    """The rows as training sees them: the same split, the same types, the same rows left out.
 
     Raises `DatasetError` for a file that cannot be had, or has other columns.
     """
     data = read_splits(usecase, data_files(usecase, which, cache_dir))
-    train, _ = drop_repeats(data.train, data.test, identity_fields(usecase))
-    columns = [*usecase.input, usecase.label]
-    return LabelledData(train[columns], data.test[columns], data.outside[columns])
+    return training_rows(usecase, data)[0]
 
 
 def full(usecase: UseCase) -> tuple[RemoteFile, RemoteFile]:
@@ -106,11 +114,6 @@ def choose_data(usecase: UseCase, cache_dir: Path, timeout_s: float = AUTO_TIMEO
     except DatasetError as error:
         return "sample", f"the sample, since the full data cannot be had: {error}"
     return "full", "the full data"
-
-
-def identity_fields(usecase: UseCase) -> tuple[str, ...]:
-    """Fields whose equality makes two rows the same message: free text. Numbers never do."""
-    return tuple(n for n, s in usecase.input.items() if s.type == "string" and s.values is None)
 
 
 def default_cache_dir() -> Path:

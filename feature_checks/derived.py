@@ -5,12 +5,12 @@ Names hold `::`, so that they cannot meet a field's name. `<field>::readable` (i
 `::also_in_test`, `::rows_of_label`, `::trained`.
 """
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
 from feature_checks.contracts import FeatureContract, FieldContract
 from feature_checks.splits import row_keys
+from feature_checks.values import READERS, none_if_null
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,6 @@ _DAMAGED = re.compile(
     "|â(?:\u20ac|\u201a\u00ac|\u201e\u00a2|\u0080|\u0082|\u0084)"
     "|ï»¿|ï¿½|ð\u0178"
 )
-_TRUE, _FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
 
 
 def is_damaged(text: str) -> bool:
@@ -49,7 +48,7 @@ def derive(contract: FeatureContract, splits: Splits) -> Splits:
             if field.name in raw.columns:
                 _add_field(frame, field, raw[field.name].tolist())
         if contract.label in raw.columns:
-            frame[contract.label] = _objects(frame, [_none_if_null(v) for v in raw[contract.label].tolist()])
+            frame[contract.label] = _objects(frame, [none_if_null(v) for v in raw[contract.label].tolist()])
         frames[split] = frame
     _add_sameness(frames, contract)
     _add_label_counts(frames, contract)
@@ -57,8 +56,8 @@ def derive(contract: FeatureContract, splits: Splits) -> Splits:
 
 
 def _add_field(frame: "pd.DataFrame", field: FieldContract, values: list[Any]) -> None:
-    values = [_none_if_null(value, blank_is_null=field.type != "string") for value in values]
-    read = [None if value is None else _READERS[field.type](value) for value in values]
+    values = [none_if_null(value, blank_is_null=field.type != "string") for value in values]
+    read = [None if value is None else READERS[field.type](value) for value in values]
     frame[field.name] = _objects(frame, read)
     pairs = zip(values, read, strict=True)
     frame[f"{field.name}::readable"] = [value is None or got is not None for value, got in pairs]
@@ -100,56 +99,3 @@ def _objects(frame: "pd.DataFrame", values: list[Any]) -> "pd.Series[Any]":
     import pandas as pd
 
     return pd.Series(values, index=frame.index, dtype=object)
-
-
-def _none_if_null(value: Any, blank_is_null: bool = False) -> Any:
-    import pandas as pd
-
-    # NaN and infinity are values that a column of numbers must not hold, not missing ones.
-    if value is None or value is pd.NA or value is pd.NaT or (blank_is_null and value == ""):
-        return None
-    return value
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _integer(value: Any) -> float | None:
-    number = _number(value)
-    return number if number is not None and number.is_integer() else None
-
-
-def _boolean(value: Any) -> bool | None:
-    said = str(value).strip().lower()
-    return True if said in _TRUE else False if said in _FALSE else None
-
-
-def _timestamp(value: Any) -> Any:
-    import pandas as pd
-
-    if isinstance(value, (bool, int, float)):
-        return None  # a bare number does not say its unit
-    try:
-        return pd.Timestamp(value)
-    except (TypeError, ValueError):
-        return None
-
-
-_READERS = {
-    "string": _text,
-    "number": _number,
-    "integer": _integer,
-    "boolean": _boolean,
-    "timestamp": _timestamp,
-}
