@@ -44,7 +44,7 @@ class Request:
 
     @property
     def address(self) -> str:
-        """Where the connection comes from; the server sets it from a trusted proxy's header if there is one."""
+        """Where the connection comes from; uvicorn takes it from a trusted proxy's header if there is one."""
         client = self.scope.get("client")
         return client[0] if client else "unknown"
 

@@ -1,0 +1,81 @@
+"""From a parsed body to a `Call`: which use case, which fields, in which context, until when."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from feature_checks.usecase import UseCase
+from services.api.fields import InputFields, integer, kind, number, refuse_unknown, text
+from services.errors import InputError, NotFound
+from services.values import Call, Caller, Context
+
+BODY_KEYS = ("use_case", "input", "context")
+CONTEXT_KEYS = ("subject", "session", "residency", "purpose", "max_latency_ms", "max_cost_usd")
+MAX_REFERENCE = 256  # characters of `subject` and `session`
+MAX_WORD = 32  # characters of `residency` and `purpose`
+
+
+class CallReader:
+    """Reads native calls for the use cases that are served."""
+
+    def __init__(self, usecases: Mapping[str, UseCase], timeout_s: float) -> None:
+        self._usecases = usecases
+        self._inputs = {name: InputFields(usecase) for name, usecase in usecases.items()}
+        self._timeout_s = timeout_s
+
+    def read(self, body: Any, call_id: str, caller: Caller, started: float) -> Call:
+        """A native call. `started` (time.monotonic() seconds) is when its time began to run.
+
+        Raises `InputError` or `NotFound`.
+        """
+        if not isinstance(body, dict):
+            raise InputError("body", f"body: expected an object, got {kind(body)}")
+        refuse_unknown("body", body, BODY_KEYS)
+        for key in ("use_case", "input"):
+            if key not in body:
+                raise InputError(key, f"{key}: is missing")
+        name = body["use_case"]
+        if not isinstance(name, str):
+            raise InputError("use_case", f"use_case: expected a string, got {kind(name)}")
+        usecase = self.usecase(name, "use_case")
+        context = self._context(body.get("context"))
+        return self.call(usecase, body["input"], context, call_id, caller, started)
+
+    def call(
+        self, usecase: UseCase, given: object, context: Context, call_id: str, caller: Caller, started: float
+    ) -> Call:
+        """A call of a known use case, its input still to be checked."""
+        fields = self._inputs[usecase.name].read(given)
+        allowed_s = self._timeout_s
+        if context.max_latency_ms is not None:
+            allowed_s = min(allowed_s, context.max_latency_ms / 1000)
+        return Call(call_id, usecase, caller, fields, context, started + allowed_s)
+
+    def usecase(self, name: str, where: str) -> UseCase:
+        """A use case by name. Raises `NotFound`, which names those that are served."""
+        usecase = self._usecases.get(name)
+        if usecase is None:
+            raise NotFound(f"{where}: no such use case; served here: {', '.join(self._usecases) or 'none'}")
+        return usecase
+
+    def _context(self, given: object) -> Context:
+        if given is None:
+            return Context()
+        if not isinstance(given, dict):
+            raise InputError("context", f"context: expected an object, got {kind(given)}")
+        refuse_unknown("context", given, CONTEXT_KEYS)
+        given = {key: value for key, value in given.items() if value is not None}
+        words = {key: text(f"context.{key}", given[key], 1, MAX_WORD) for key in _WORDS if key in given}
+        references = {
+            key: text(f"context.{key}", given[key], 1, MAX_REFERENCE) for key in _REFERENCES if key in given
+        }
+        latency, cost = given.get("max_latency_ms"), given.get("max_cost_usd")
+        return Context(
+            **references,
+            **words,
+            max_latency_ms=None if latency is None else integer("context.max_latency_ms", latency, 1, None),
+            max_cost_usd=None if cost is None else number("context.max_cost_usd", cost, 0, None),
+        )
+
+
+_WORDS = ("residency", "purpose")
+_REFERENCES = ("subject", "session")

@@ -1,0 +1,101 @@
+"""Metrics of one worker, in Prometheus' form. Every label has a bounded set of values.
+
+BentoML's own request metrics are off: their `endpoint` label is the raw path, so that a path with
+personal data in it would become a label, and they cost 0.1 ms a request. Workers write to files in
+`PROMETHEUS_MULTIPROC_DIR`, which BentoML sets; whichever worker is asked adds them all up.
+"""
+
+import os
+from collections.abc import Mapping
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from services.synthesis import Outcome
+from services.values import Envelope
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+NOTHING = "none"
+"""The `route` label of a request that nothing answered."""
+
+
+class Telemetry:
+    """Counts requests and decisions. `recorded` is a pipeline observer, off the response path."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "switchyard_requests", "HTTP requests", ["path", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "switchyard_request_seconds",
+            "Time to answer",
+            ["path"],
+            buckets=REQUEST_SECONDS,
+            registry=registry,
+        )
+        self._decisions = Counter(
+            "switchyard_decisions", "Recorded decisions", ["use_case", "route", "degraded"], registry=registry
+        )
+        self._attempts = Counter(
+            "switchyard_attempts", "Targets asked", ["use_case", "target", "outcome"], registry=registry
+        )
+        self._attempt_seconds = Histogram(
+            "switchyard_attempt_seconds", "Time a target took", ["use_case", "target"],
+            buckets=REQUEST_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._cost = Counter(
+            "switchyard_cost_usd", "Known cost of answers", ["use_case", "target"], registry=registry
+        )
+        self._unpriced = Counter(
+            "switchyard_unpriced_attempts", "Attempts whose cost is not known", ["use_case", "target"],
+            registry=registry,
+        )  # fmt: skip
+        self._config = Gauge(
+            "switchyard_config_info", "1 while this version is served", ["use_case", "version"],
+            registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+
+        self._versions: Mapping[str, str] = {}
+
+    def request(self, path: str, status: int, seconds: float) -> None:
+        """One HTTP request. `path` is the route's pattern, never what the caller sent."""
+        self._requests.labels(path, status).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def recorded(self, envelope: Envelope, outcome: Outcome) -> None:
+        """One decision; use cases and targets are those of the configuration, so their number is bounded."""
+        name = envelope.use_case
+        self._decisions.labels(name, outcome.route or NOTHING, str(outcome.degraded).lower()).inc()
+        for attempt in outcome.attempts:
+            self._attempts.labels(name, attempt.target, attempt.outcome).inc()
+            if attempt.outcome not in ("denied", "skipped"):
+                self._attempt_seconds.labels(name, attempt.target).observe(attempt.latency_ms / 1000)
+            if attempt.cost_usd is None:
+                self._unpriced.labels(name, attempt.target).inc()
+            elif attempt.cost_usd:
+                self._cost.labels(name, attempt.target).inc(attempt.cost_usd)
+
+    def serving(self, versions: Mapping[str, str]) -> None:
+        """Use case -> configuration version, as served from now on."""
+        for name, version in self._versions.items():
+            self._config.labels(name, version).set(0)
+        self._versions = dict(versions)
+        for name, version in versions.items():
+            self._config.labels(name, version).set(1)
+
+    def page(self) -> bytes:
+        """What `/metrics` shows: all workers of this server, or this process alone."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        everyone = CollectorRegistry()
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        return generate_latest(everyone)
