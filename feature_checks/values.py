@@ -74,7 +74,7 @@ def _timestamp(value: Any) -> Any:
         moment = pd.Timestamp(value)
     except (TypeError, ValueError):
         return None
-    if moment is pd.NaT:
+    if pd.isna(moment):
         return None
     return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
 

@@ -1,12 +1,19 @@
 """fit: trains the use case's kind of model, and exports it at once in the form that is served."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from feature_checks.usecase import UseCase
 from flows.errors import StepError
-from flows.steps.files import fresh, need, write_json
+from flows.kinds import KINDS
+from flows.steps.files import fresh, write_json
+from flows.steps.local_build import open_exported
+from flows.steps.rows import inputs, positions, read_rows
+
+PARITY_LIMIT = 1e-4
+PARITY_ROWS = 500
 
 
 def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -14,33 +21,44 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
 
     `params` are those of the model kind. `oof.npz` holds `probabilities` (n, k) float64, each row
     from models that did not see it, and `truth` (n,) int64, an index into fit.json's `labels`.
-    Returns what fit.json holds. Raises `StepError` when a label of the rows was not learned.
+    Returns what fit.json holds. Raises `StepError` when a label of the rows was not learned, or when
+    exported and original model differ by more than 1e-4 anywhere.
     """
     import numpy as np
-    import pandas as pd
-
-    from flows.kinds import open_kind
 
     if usecase.local is None:
         raise StepError(f"use case '{usecase.name}' has no `local:` section, so there is no model to train")
-    rows = pd.read_parquet(need(build / "prepared" / "train.parquet", "prepare"))
-    fitted = open_kind(usecase.local.kind).fit(rows, usecase, params, seed)
+    rows = read_rows(build, "train")
+    fitted = _kind(usecase.local.kind).fit(rows, usecase, params, seed)
     labels = list(fitted.labels)
-    truth = _indices(rows[usecase.label].tolist(), labels)
+    truth = positions(rows[usecase.label].tolist(), labels)
 
     model, notes = fresh(build / "model"), fresh(build / "fit")
     files = sorted(fitted.export(model))
+    some = rows.iloc[:: max(1, len(rows) // PARITY_ROWS)]
+    exported = open_exported(model, usecase, labels, files).probabilities(inputs(some, usecase))
+    difference = float(np.abs(np.asarray(fitted.probabilities(some)) - exported).max())
+    if not difference <= PARITY_LIMIT:  # NaN must fail too
+        raise StepError(
+            f"exported and original model differ by {difference:.2g}, expected at most {PARITY_LIMIT:g}; "
+            f"the export of kind '{usecase.local.kind}' is wrong"
+        )
     np.savez(notes / "oof.npz", probabilities=np.asarray(fitted.oof, dtype=np.float64), truth=truth)
-    found = {"labels": labels, "files": files, "params": dict(params), "seed": seed, "rows": len(rows),
-             "kind": usecase.local.kind}
+    found = {
+        "kind": usecase.local.kind,
+        "labels": labels,
+        "files": files,
+        "params": dict(params),
+        "seed": seed,
+        "rows": len(rows),
+        "parity": {"rows": len(some), "max_abs_difference": difference, "limit": PARITY_LIMIT},
+    }
     write_json(notes / "fit.json", found)
     return found
 
 
-def _indices(values: list[str], labels: list[str]) -> Any:
-    import numpy as np
-
-    position = {label: index for index, label in enumerate(labels)}
-    if unknown := {value for value in values if value not in position}:
-        raise StepError(f"the model did not learn {len(unknown)} of the labels in its training rows")
-    return np.array([position[value] for value in values], dtype=np.int64)
+def _kind(name: str) -> Any:
+    """The module of a model kind; imported only now, since it brings its training libraries."""
+    if name not in KINDS:
+        raise StepError(f"kind '{name}' is not known; expected one of {', '.join(sorted(KINDS))}")
+    return import_module(KINDS[name])

@@ -1,0 +1,53 @@
+"""Lets a runtime of the registry open what was just exported here, before it is packaged and signed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from feature_checks.usecase import UseCase
+from flows.errors import StepError
+from flows.steps.files import need, read_json
+from registry.packages import PackageManifest
+from registry.records import Acceptance
+from registry.runtimes import Predictor, open_predictor
+
+_ACCEPTS_NOTHING = Acceptance(threshold=2.0, max_error=0.5, confidence=0.5, method="not calibrated yet")
+
+
+class LocalBuild:
+    """An unverified local build, read like a package. It never leaves the machine that trained it."""
+
+    def __init__(self, folder: Path, manifest: PackageManifest) -> None:
+        self.root = folder
+        self.manifest = manifest
+        self.files = dict.fromkeys(manifest.files, "")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one exported file."""
+        if name not in self.files:
+            raise StepError(f"the model's runtime asks for '{name}', which step 'fit' did not export")
+        return need(self.root / name, "fit").read_bytes()
+
+
+def open_local_build(build: Path, usecase: UseCase) -> Predictor:
+    """The exported model of this build folder, run by the same code that will serve it."""
+    fitted = read_json(build / "fit" / "fit.json", "fit")
+    return open_exported(build / "model", usecase, fitted["labels"], fitted["files"])
+
+
+def open_exported(folder: Path, usecase: UseCase, labels: Sequence[str], files: Sequence[str]) -> Predictor:
+    """Open exported files that lie in `folder`."""
+    if usecase.local is None:
+        raise StepError(f"use case '{usecase.name}' has no local model")
+    manifest = PackageManifest(
+        format_version=1,
+        name=usecase.local.model,
+        kind=usecase.local.kind,
+        labels=tuple(labels),
+        inputs=tuple(usecase.input),
+        acceptance=_ACCEPTS_NOTHING,
+        contract_version=usecase.version,
+        files=tuple(files),
+    )
+    package: Any = LocalBuild(folder, manifest)  # a runtime asks for `manifest` and `read` alone
+    return open_predictor(package)
