@@ -1,0 +1,79 @@
+"""The demo's tables and its script say what happened, and nothing else."""
+
+import base64
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from feature_checks.usecase import UseCase, load_usecase
+from flows.demo_report import answer_panel, egress_panel, route_table
+from flows.demo_traffic import Observed, read_script, receipt_claims
+from flows.errors import StepError
+
+
+def _text(renderable: object) -> str:
+    console = Console(file=StringIO(), width=140)
+    console.print(renderable)
+    return console.file.getvalue()  # type: ignore[attr-defined]  — a StringIO, given above
+
+
+def test_the_table_counts_each_route_and_leaves_unlabelled_messages_out_of_the_correct_share() -> None:
+    observed = [
+        Observed("local", True, 2.0, 0.0, False),
+        Observed("local", False, 4.0, 0.0, False),
+        Observed("cloud/primary", None, 900.0, 0.0001, False),
+    ]
+    lines = {
+        line.split("│")[1].strip(): line
+        for line in _text(route_table(observed, "t")).splitlines()
+        if "│" in line
+    }
+    assert "50.0 % of 2" in lines["local"]
+    assert "66.7 %" in lines["local"]
+    assert "–" in lines["cloud/primary"]
+    assert "$0.00010" in lines["all"]
+
+
+def test_the_egress_panel_says_so_when_the_secret_left() -> None:
+    def body(said: str) -> bytes:
+        return json.dumps({"messages": [{"role": "user", "content": said}]}).encode()
+
+    clean = _text(egress_panel("t", {"text": "my 4111"}, body("my <CARD_1>"), "4111"))
+    assert "<CARD_1>" in clean
+    assert "not in the bytes" in clean
+    assert "THE SECRET LEFT" in _text(egress_panel("t", {"text": "my 4111"}, body("my 4111"), "4111"))
+
+
+def test_an_answer_panel_shows_every_reason_and_that_the_answer_is_degraded() -> None:
+    answer = {
+        "output": {"reply": "Hello"},
+        "route": "safe_default",
+        "degraded": True,
+        "reasons": ["first", "second"],
+    }
+    shown = _text(answer_panel("t", {"text": "q"}, answer, "verified"))
+    for expected in ("Hello", "safe_default", "degraded", "first", "second", "verified"):
+        assert expected in shown
+
+
+def test_receipt_claims_are_read_for_display() -> None:
+    payload = base64.urlsafe_b64encode(json.dumps({"cost_usd": 0.5}).encode()).rstrip(b"=").decode()
+    assert receipt_claims(f"x.{payload}.y") == {"cost_usd": 0.5}
+
+
+def test_every_shipped_demo_script_fits_its_use_case() -> None:
+    usecase = load_usecase("support")
+    script = read_script(usecase)
+    assert set(script.question) == set(script.personal) == set(usecase.input)
+    assert script.secret in str(script.personal)
+
+
+def test_a_demo_script_with_another_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text("question: {}\npersonal: {}\nsecret: a\nmore: b\n")
+    usecase = load_usecase("support").model_copy(update={"root": tmp_path})
+    assert isinstance(usecase, UseCase)
+    with pytest.raises(StepError, match="expected just `question`, `personal`, `secret`"):
+        read_script(usecase)
