@@ -132,7 +132,7 @@ def model_card(evidence: Evidence) -> str:
         evidence.summary,
         f"A `{evidence.kind}` for the use case `{evidence.use_case}`.",
         "## When it may answer\n\n"
-        f"Only when its confidence is at least {bound.threshold:.4g}. With {bound.confidence:.0%} confidence, "
+        f"Only with a confidence of at least {bound.threshold:.4g}. With {bound.confidence:.0%} confidence, "
         f"at most {bound.max_error:.1%} of the answers so given are wrong ({bound.method}). Everything else "
         "goes on to the next step of the plan.",
         "## How good it is\n\n" + _table(("metric", "value"), sorted(evidence.metrics.items())),

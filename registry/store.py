@@ -4,6 +4,7 @@ A registered version is a signed package folder kept as an artifact of its run: 
 What MLflow answers is believed only after `signing.verify_package`; its tags are for people to read.
 """
 
+import errno
 import logging
 import os
 import re
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from registry.errors import ModelNotFound, PackageRefused, PlacingFailed, RegistryUnavailable
+from registry.errors import ModelNotFound, PackageRefused, PlacingFailed, RegistryError, RegistryUnavailable
 from registry.keys import trusted_keys
 from registry.reach import check_reachable, is_server, shown, sqlite_file
 from registry.records import NAME_PATTERN, ModelRef, RegisteredVersion
@@ -127,21 +128,20 @@ class Registry:
 
     def download(self, ref: ModelRef, to: Path) -> Path:
         """Copy the stored files of `ref` below `to`. They are unverified: verify before any other use."""
-        with self._asking(f"fetching '{ref.name}' version {ref.version}") as client:
+        asked = f"'{ref.name}' version {ref.version}"
+        with self._asking(f"looking up {asked}") as client:
             found = client.get_model_version(ref.name, str(ref.version))
-            answered = _ref(found, ref.name, ref.version)
-            if answered != ref:
-                raise PackageRefused(
-                    f"'{ref.name}' version {ref.version}",
-                    "MLflow's tag 'digest'",
-                    ref.digest,
-                    answered.digest,
-                )
-            # Our own path below the version's run; the source that MLflow names could lead anywhere.
-            got = Path(client.download_artifacts(found.run_id, _artifact_path(ref.digest), str(to)))
-        if not got.is_relative_to(to) or not got.is_dir() or not any(got.iterdir()):
-            raise ModelNotFound(
-                f"'{ref.name}' version {ref.version}: MLflow knows it, its files are gone; train it again"
+        answered = _ref(found, ref.name, ref.version)
+        if answered != ref:
+            raise PackageRefused(asked, "MLflow's tag 'digest'", ref.digest, answered.digest)
+        try:
+            with self._asking(f"fetching {asked}") as client:
+                got = Path(self._fetch(client, found.run_id, _artifact_path(ref.digest), to))
+        except ModelNotFound as error:
+            raise ModelNotFound(f"{asked}: MLflow knows it, but its files are gone; train it again") from error
+        if not got.resolve().is_relative_to(to.resolve()) or not got.is_dir():
+            raise PackageRefused(
+                asked, str(got.name), "a folder below the one that was asked for", "another place"
             )
         return got
 
@@ -181,7 +181,6 @@ class Registry:
         """A client; what MLflow and what is below it raise becomes an error of ours, here only."""
         client = self._client()
         from mlflow.exceptions import MlflowException
-        from requests.exceptions import RequestException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
@@ -191,17 +190,26 @@ class Registry:
                 raise ModelNotFound(
                     f"{doing}: MLflow has no such thing; see `switchyard registry list`"
                 ) from error
-            if "No space left on device" in str(error):
-                raise PlacingFailed(f"{doing}: no space left on device; free some and try again") from error
-            raise self._unavailable(doing, str(error.error_code)) from error
-        except (RequestException, SQLAlchemyError) as error:
-            raise self._unavailable(doing, type(error).__name__) from error
+            raise self._failed(doing, str(error.error_code), str(error)) from error
+        except (OSError, SQLAlchemyError) as error:  # what requests raises is an OSError too
+            raise self._failed(doing, type(error).__name__, str(error)) from error
 
-    def _unavailable(self, doing: str, why: str) -> RegistryUnavailable:
+    def _failed(self, doing: str, why: str, details: str) -> RegistryError:
+        # MLflow hides the errno of a parallel download in its text, so the text is asked, and not shown.
+        if os.strerror(errno.ENOSPC) in details:
+            return PlacingFailed(f"{doing}: no space left on device; free some and try again")
         return RegistryUnavailable(
             f"{doing}: MLflow at {shown(self._uri)} failed ({why}); see its log, or correct "
             "SWITCHYARD_MLFLOW_TRACKING_URI; models already placed go on serving"
         )
+
+    def _fetch(self, client: Any, run_id: str, path: str, to: Path) -> str:
+        # Our own path below the run, not the version's source, which anyone may have set; and not by the
+        # client's download_artifacts, which adds files of other owners and hides why a download failed.
+        from mlflow.artifacts import download_artifacts
+
+        address = f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/{path}"
+        return str(download_artifacts(artifact_uri=address, dst_path=str(to), tracking_uri=self._uri))
 
     def _experiment(self, client: Any, name: str) -> str:
         if found := client.get_experiment_by_name(name):

@@ -100,7 +100,7 @@ def test_without_any_public_key_loading_says_where_one_belongs(tmp_path: Path) -
 
 def test_several_signers_are_trusted_in_a_stable_order(tmp_path: Path) -> None:
     own = ensure_signing_keys(tmp_path / "own")
-    ids = []
+    ids: list[str] = []
     (tmp_path / "own" / TRUSTED).mkdir()
     for name in ("b", "a"):
         other = ensure_signing_keys(tmp_path / name)

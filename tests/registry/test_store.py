@@ -1,0 +1,339 @@
+"""Models in MLflow (SQLite): registered once, resolved by alias, believed only after verification."""
+
+import shutil
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry import store
+from registry.errors import (
+    ModelNotFound,
+    PackageRefused,
+    PlacingFailed,
+    RegistryUnavailable,
+    SignatureRefused,
+)
+from registry.keys import SigningKeys, TrustedKey, ensure_signing_keys
+from registry.placing import place, placed_package
+from registry.records import ModelRef
+from registry.settings import RegistrySettings
+from registry.signing import sign_package, verify_package
+from registry.store import Registry
+from tests.registry.conftest import MakePackage
+
+TAGS = {"use_case": "parcels", "gate": "none"}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, keys: SigningKeys) -> RegistrySettings:
+    """One SQLite store for the module, since making its tables takes seconds; each test has its own name."""
+    home = tmp_path_factory.mktemp("stored") / "a home"
+    (home / "keys" / "trusted").mkdir(parents=True)
+    shutil.copy(keys.public_key, home / "keys" / "trusted" / "signer.pem")
+    return RegistrySettings(home=home)
+
+
+@pytest.fixture(scope="module")
+def registry(stored: RegistrySettings) -> Registry:
+    return Registry(stored)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A model name of this test's own."""
+    return str(request.node.originalname).replace("test_", "")[:50]
+
+
+def test_a_version_holds_its_digest_signer_use_case_and_kind(
+    registry: Registry, make_package: MakePackage, keys: SigningKeys, name: str
+) -> None:
+    ref = registry.register(make_package(name=name), name, {"accuracy": 0.93}, TAGS)
+    registry.set_alias(name, "champion", ref.version)
+    (found,) = [version for version in registry.list_models() if version.ref.name == name]
+    assert found.ref == ref
+    assert found.aliases == ("champion",)
+    assert (found.key_id, found.use_case, found.kind) == (keys.key_id, "parcels", "constant")
+    assert found.registered_at.endswith("+00:00")
+    assert found.tags["gate"] == "none"
+    assert registry.resolve(name, "champion") == ref
+
+
+def test_what_was_registered_comes_back_byte_for_byte(
+    registry: Registry, make_package: MakePackage, trusted: tuple[TrustedKey, ...], tmp_path: Path, name: str
+) -> None:
+    ref = registry.register(make_package(name=name), name, {}, TAGS)
+    folder = registry.download(ref, tmp_path / "got")
+    assert verify_package(folder, trusted, name).digest == ref.digest
+
+
+def test_a_place_from_mlflow_ends_with_a_verified_copy(
+    registry: Registry, make_package: MakePackage, settings: RegistrySettings, name: str
+) -> None:
+    ref = registry.register(make_package(name=name), name, {}, TAGS)
+    registry.set_alias(name, "champion", ref.version)
+    assert place(name, "champion", settings, registry) == ref
+    assert placed_package(ref, settings).digest == ref.digest
+
+
+def test_registering_the_same_bytes_again_makes_no_second_version(
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, name: str
+) -> None:
+    folder = make_package(name=name)
+    first = registry.register(folder, name, {}, TAGS)
+    assert Registry(stored).register(folder, name, {}, TAGS) == first
+    second = registry.register(make_package(name=name, contract_version="another"), name, {}, TAGS)
+    assert (first.version, second.version) == (1, 2)
+    assert len([v for v in registry.list_models() if v.ref.name == name]) == 2
+
+
+def test_a_rerun_after_a_crash_before_the_version_was_made_succeeds(
+    registry: Registry, make_package: MakePackage, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_package(name=name)
+    run_id = registry.start_run("parcels", "try", {"alpha": 1.0})
+
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(registry._connected), "create_model_version", crash)
+        with pytest.raises(KeyboardInterrupt):
+            registry.register(folder, name, {"accuracy": 0.9}, TAGS, run_id=run_id)
+    ref = registry.register(folder, name, {"accuracy": 0.9}, TAGS, run_id=run_id)
+    assert ref.version == 1
+    (found,) = [version for version in registry.list_models() if version.ref.name == name]
+    assert found.run_id == run_id
+
+
+def test_two_processes_with_the_same_bytes_end_with_the_same_version(
+    registry: Registry, make_package: MakePackage, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process registers between our look and our writing."""
+    folder = make_package(name=name)
+    look = Registry._versions_with
+    answers: Iterator[list[int]] = iter([[]])
+    monkeypatch.setattr(
+        Registry, "_versions_with", staticmethod(lambda *args: next(answers, None) or look(*args))
+    )
+    first = registry.register(folder, name, {}, TAGS)
+    answers = iter([[]])
+    assert registry.register(folder, name, {}, TAGS) == first
+    assert len([v for v in registry.list_models() if v.ref.name == name]) == 1
+
+
+def test_when_champion_moves_the_one_before_becomes_previous(
+    registry: Registry, make_package: MakePackage, name: str
+) -> None:
+    first = registry.register(make_package(name=name), name, {}, TAGS)
+    second = registry.register(make_package(name=name, contract_version="second"), name, {}, TAGS)
+    registry.set_alias(name, "champion", first.version)
+    with pytest.raises(ModelNotFound, match="no alias 'previous'; it has: champion"):
+        registry.resolve(name, "previous")
+    registry.set_alias(name, "champion", second.version)
+    registry.set_alias(name, "champion", second.version)
+    assert registry.resolve(name, "champion") == second
+    assert registry.resolve(name, "previous") == first
+
+
+def test_an_alias_is_not_moved_to_a_version_that_is_not_there(
+    registry: Registry, make_package: MakePackage, name: str
+) -> None:
+    ref = registry.register(make_package(name=name), name, {}, TAGS)
+    registry.set_alias(name, "champion", ref.version)
+    with pytest.raises(ModelNotFound):
+        registry.set_alias(name, "champion", 7)
+    assert registry.resolve(name, "champion") == ref
+
+
+@pytest.mark.parametrize(
+    ("asked", "alias"), [("nobody", "champion"), ("../x", "champion"), ("a", "b c"), ("", "x")]
+)
+def test_an_unknown_model_or_alias_is_not_found(registry: Registry, asked: str, alias: str) -> None:
+    with pytest.raises(ModelNotFound):
+        registry.resolve(asked, alias)
+
+
+def test_an_unsigned_package_is_not_registered(
+    registry: Registry, make_package: MakePackage, name: str
+) -> None:
+    with pytest.raises(SignatureRefused, match=r"model\.sig: expected a signature, got no such file"):
+        registry.register(make_package(name=name, sign=False), name, {}, TAGS)
+    assert name not in {version.ref.name for version in registry.list_models()}
+
+
+def test_a_package_of_another_name_is_not_registered(
+    registry: Registry, make_package: MakePackage, name: str
+) -> None:
+    with pytest.raises(PackageRefused, match="one signed as 'someone-else'"):
+        registry.register(make_package(name="someone-else"), name, {}, TAGS)
+
+
+def test_files_changed_in_the_store_are_refused_when_placed(
+    registry: Registry,
+    stored: RegistrySettings,
+    make_package: MakePackage,
+    settings: RegistrySettings,
+    name: str,
+) -> None:
+    ref = registry.register(make_package(name=name), name, {}, TAGS)
+    registry.set_alias(name, "champion", ref.version)
+    (kept,) = stored.artifacts_dir.rglob(f"package-{ref.digest[:12]}")
+    (kept / "model.onnx").write_bytes(b"other")
+    with pytest.raises(PackageRefused, match=r"model\.onnx: expected SHA-256"):
+        place(name, "champion", settings, registry)
+    assert list((settings.models_dir / name).iterdir()) == []
+
+
+def test_files_gone_from_the_store_are_named_as_gone(
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, tmp_path: Path, name: str
+) -> None:
+    ref = registry.register(make_package(name=name), name, {}, TAGS)
+    (kept,) = stored.artifacts_dir.rglob(f"package-{ref.digest[:12]}")
+    shutil.rmtree(kept)
+    with pytest.raises(ModelNotFound, match="its files are gone"):
+        registry.download(ref, tmp_path / "got")
+
+
+def test_a_disk_that_fills_up_while_fetching_is_named(
+    registry: Registry, make_package: MakePackage, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = registry.register(make_package(name=name), name, {}, TAGS)
+
+    def full(*_: object, **__: object) -> None:
+        Path("/dev/full").write_bytes(b"x")
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(PlacingFailed, match="no space left on device"):
+        registry.download(ref, tmp_path / "got")
+
+
+def test_a_changed_digest_tag_is_refused(
+    registry: Registry, make_package: MakePackage, tmp_path: Path, name: str
+) -> None:
+    ref = registry.register(make_package(name=name), name, {}, TAGS)
+    registry._connected.set_model_version_tag(name, "1", "digest", "f" * 64)
+    with pytest.raises(PackageRefused, match=rf"tag 'digest': expected {ref.digest}, got f{{64}}"):
+        registry.download(ref, tmp_path / "got")
+
+
+def test_a_version_that_someone_else_registered_is_not_taken_for_ours(registry: Registry, name: str) -> None:
+    client = registry._connected
+    client.create_registered_model(name)
+    client.create_model_version(name, "file:///etc")
+    registry.set_alias(name, "champion", 1)
+    with pytest.raises(ModelNotFound, match="expected one that `switchyard train` registered"):
+        registry.resolve(name, "champion")
+
+
+def test_mlflow_answering_with_another_version_is_refused(
+    registry: Registry, make_package: MakePackage, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = registry.register(make_package(name=name), name, {}, TAGS)
+    second = registry.register(make_package(name=name, contract_version="second"), name, {}, TAGS)
+    asked = registry._connected.get_model_version
+    monkeypatch.setattr(registry._connected, "get_model_version", lambda n, v: asked(n, str(second.version)))
+    with pytest.raises(PackageRefused, match=r"MLflow's answer: expected version 1 .*, got version 2"):
+        registry.download(ModelRef(name, first.version, first.digest), tmp_path / "got")
+
+
+def test_the_source_that_mlflow_names_is_not_followed(
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, tmp_path: Path, name: str
+) -> None:
+    ref = registry.register(make_package(name=name), name, {}, TAGS)
+    with sqlite3.connect(stored.home / "mlflow.db") as database:
+        database.execute("UPDATE model_versions SET source = 'file:///etc' WHERE name = ?", (name,))
+    assert (registry.download(ref, tmp_path / "got") / "model.sig").is_file()
+
+
+def test_runs_are_closed_with_their_outcome(registry: Registry) -> None:
+    run_id = registry.start_run("parcels", "try", {"alpha": 0.5, "words": [1, 2]}, {"prefect_run_id": "p-1"})
+    registry.end_run(run_id, failed=True)
+    run = registry._connected.get_run(run_id)
+    assert (run.info.status, run.data.params["alpha"]) == ("FAILED", "0.5")
+    assert run.data.tags["prefect_run_id"] == "p-1"
+
+
+def test_reading_an_empty_home_finds_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    registry = Registry(RegistrySettings(home=tmp_path / "home"))
+    assert registry.list_models() == []
+    with pytest.raises(ModelNotFound, match=r"nothing is registered yet; run `switchyard train <usecase>`"):
+        registry.resolve("parcels", "champion")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_named_within_seconds(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
+        registry = Registry(RegistrySettings(home=tmp_path, mlflow_tracking_uri=uri))
+        started = time.monotonic()
+        with pytest.raises(
+            RegistryUnavailable, match=r"does not answer .*switchyard up.*TRACKING_URI"
+        ) as caught:
+            registry.resolve("parcels", "champion")
+    assert time.monotonic() - started < 10
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_hangs_is_given_up_within_seconds(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        registry = Registry(
+            RegistrySettings(home=tmp_path, mlflow_tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        )
+        started = time.monotonic()
+        with pytest.raises(RegistryUnavailable, match="ReadTimeout"):
+            registry.list_models()
+    assert time.monotonic() - started < 10
+
+
+def test_a_server_lost_after_the_first_answer_is_named_within_seconds(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr(store, "check_reachable", lambda uri: None)
+        lost = Registry(RegistrySettings(home=tmp_path, mlflow_tracking_uri=uri))
+        started = time.monotonic()
+        with pytest.raises(RegistryUnavailable, match="resolving 'parcels@champion': MLflow at http://127"):
+            lost.resolve("parcels", "champion")
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("postgresql://u:secret@127.0.0.1:1/x", "cannot be opened"),
+        ("mlruns", "expected http"),
+        ("oracle9://u:secret@h/x?password=secret", "cannot be opened"),
+    ],
+)
+def test_a_wrong_tracking_uri_is_named_without_its_password(tmp_path: Path, uri: str, said: str) -> None:
+    registry = Registry(RegistrySettings(home=tmp_path, mlflow_tracking_uri=uri))
+    with pytest.raises(RegistryUnavailable, match=said) as caught:
+        registry.resolve("parcels", "champion")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_file_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is no database, whatever its name says" * 100)
+    with pytest.raises(RegistryUnavailable, match="cannot be opened"):
+        Registry(RegistrySettings(home=tmp_path)).list_models()
+
+
+def test_another_signers_package_registers_only_when_that_signer_is_trusted(
+    registry: Registry, make_package: MakePackage, tmp_path: Path, name: str
+) -> None:
+    stranger = ensure_signing_keys(tmp_path / "stranger")
+    folder = make_package(name=name, sign=False)
+    sign_package(folder, stranger.private_key)
+    with pytest.raises(SignatureRefused, match="unknown key"):
+        registry.register(folder, name, {}, TAGS)
