@@ -129,7 +129,7 @@ class Decision:
 
     id: str
     use_case: str
-    output: Mapping[str, object]
+    output: Mapping[str, object] = field(repr=False)
     route: str
     confidence: float | None
     degraded: bool
@@ -137,3 +137,4 @@ class Decision:
     review_id: str | None
     versions: Mapping[str, str]
     receipt: str
+    redacted: Mapping[str, object] = field(default_factory=dict)  # `output` as journalled
