@@ -1,82 +1,141 @@
-"""Counters for rate limits in one process: a storage for `limits`, without its timer threads.
+"""What the workers of this service count together: money per day, and how endpoints behave.
 
-The library's own memory storage starts a thread every 10 ms that walks all its keys; here that showed
-as 24-39 microseconds a hit, 4-5 ms at its worst, and growth with the number of tenants. This one
-keeps two windows a period, the current and the one before, and drops the rest when time moves on.
-For event loops: not for several threads at once.
+Two interfaces, implemented by twins: `SqliteCounters` (the workers of one machine) and `RedisCounters`
+(replicas). The store keeps the clock, so that workers whose clocks differ agree. Amounts are whole
+nano-USD; times whole milliseconds since 1970 UTC; days are whole days since then.
 """
 
-import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
-from limits.storage.base import SlidingWindowCounterSupport, Storage
+from services.errors import ServiceError
 
-Window = tuple[int, dict[str, int], dict[str, int]]  # number, current counts, counts of the one before
+MS_PER_DAY = 86_400_000
 
 
-class LoopCounters(Storage, SlidingWindowCounterSupport):
-    """Sliding-window counters: the current window plus the weighted rest of the one before."""
+class CountersDown(ServiceError):  # noqa: N818  — a state of the store, named as its siblings are
+    """The store cannot be asked just now. It stays inside: budgets refuse, breakers decide alone."""
 
-    STORAGE_SCHEME: list[str] | None = ["switchyard-loop"]  # noqa: RUF012  — the base class declares it so
+    type = "counters_down"
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self._clock = clock
-        self._windows: dict[int, Window] = {}
 
-    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        now = self._clock()
-        _, current, previous = self._window(expiry, now)
-        rest = 1 - (now / expiry) % 1
-        if int(previous.get(key, 0) * rest) + current[key] + amount > limit:
-            return False
-        current[key] += amount
-        return True
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the store remembers. A settlement that comes later than `reservation_s` after its
+    reservation expired can no longer be told from a repeated one, and is not counted."""
 
-    def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        now = self._clock()
-        _, current, previous = self._window(expiry, now)
-        left = (1 - (now / expiry) % 1) * expiry
-        return previous.get(key, 0), left, current.get(key, 0), left + expiry
+    reservation_s: float = 3600.0
+    days: int = 35
 
-    def clear_sliding_window(self, key: str, expiry: int) -> None:
-        _, current, previous = self._window(expiry, self._clock())
-        current.pop(key, None)
-        previous.pop(key, None)
 
-    def _window(self, expiry: int, now: float) -> Window:
-        number = int(now // expiry)
-        window = self._windows.get(expiry)
-        if window is None or window[0] != number:
-            before = window[1] if window is not None and window[0] == number - 1 else {}
-            window = self._windows[expiry] = (number, defaultdict(int), before)
-        return window
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which reservation: attempt `attempt` of request `request_id`. The four together are its id."""
+
+    tenant: str
+    use_case: str
+    request_id: str
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a tenant's use case has spent, and holds reserved, on one UTC day."""
+
+    day: int
+    spent: int
+    reserved: int
 
     @property
-    def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
-        return ValueError
+    def total(self) -> int:
+        return self.spent + self.reserved
 
-    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        _, current, _ = self._window(int(expiry), self._clock())
-        current[key] += amount
-        return current[key]
 
-    def get(self, key: str) -> int:
-        return sum(current.get(key, 0) for _, current, _ in self._windows.values())
+@dataclass(frozen=True, slots=True)
+class ReserveReply:
+    """`granted` (also when repeated: the first amount and expiry count), or which limit stands in the
+    way (`day`, `request`), or that this id is used up (`settled`, `expired`). `request_used` is what
+    the request's other attempts hold and have spent."""
 
-    def get_expiry(self, key: str) -> float:
-        return max((expiry for expiry in self._windows), default=0) + self._clock()
+    outcome: Literal["granted", "day", "request", "settled", "expired"]
+    use: Use
+    request_used: int = 0
+    amount: int = 0
+    expires_ms: int = 0
 
-    def check(self) -> bool:
-        return True
 
-    def reset(self) -> int | None:
-        held = sum(len(current) for _, current, _ in self._windows.values())
-        self._windows.clear()
-        return held
+@dataclass(frozen=True, slots=True)
+class SettleReply:
+    """`settled`, or `repeated` (it was before; `actual` is what counted), or `too_late` (not counted).
+    `late` means that the reservation had expired: its amount may have been given to others."""
 
-    def clear(self, key: str) -> None:
-        for _, current, previous in self._windows.values():
-            current.pop(key, None)
-            previous.pop(key, None)
+    outcome: Literal["settled", "repeated", "too_late"]
+    use: Use
+    actual: int
+    late: bool = False
+
+
+class BudgetStore(Protocol):
+    """Atomic reservations against a day's limit and a request's. Raises `CountersDown`."""
+
+    async def reserve(
+        self, claim: Claim, amount: int, ttl_ms: int, day_limit: int, request_limit: int
+    ) -> ReserveReply:
+        """Hold `amount` for `ttl_ms` if both limits allow it; zero is always allowed."""
+        ...
+
+    async def settle(self, claim: Claim, day: int, amount: int, expires_ms: int, actual: int) -> SettleReply:
+        """Replace what was held by what was spent, once. `actual` may exceed `amount`."""
+        ...
+
+    async def use(self, tenant: str, use_case: str) -> Use:
+        """Today's use, without what has expired."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A shared text that only changes by compare-and-swap. Version 0: it was never written."""
+
+    version: int = 0
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Calls of one second (of the store's clock) under one epoch of a breaker."""
+
+    epoch: int
+    second: int
+    calls: int
+    errors: int
+    slow: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReply:
+    """The store's clock, and for each endpoint its cell and everyone's buckets."""
+
+    now_ms: int
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+    buckets: Mapping[str, tuple[Bucket, ...]] = field(default_factory=dict)
+
+
+class BreakerStore(Protocol):
+    """Shared cells and call counts. It knows no rule: `services.breaker` does. Raises `CountersDown`."""
+
+    async def sync(
+        self, endpoints: Sequence[str], pushed: Mapping[str, Sequence[Bucket]], keep_s: int
+    ) -> SyncReply:
+        """Add `pushed` to the shared buckets and read all of `endpoints`; buckets older than `keep_s`
+        seconds are dropped. Only reads when nothing is pushed."""
+        ...
+
+    async def swap(self, endpoint: str, expected_version: int, value: str) -> tuple[bool, Cell]:
+        """Write `value` if the cell still has that version; whether it was, and the cell as it is now."""
+        ...
+
+    async def close(self) -> None: ...
