@@ -1,0 +1,114 @@
+"""Verifies anew every copy behind an alias: those that MLflow stores, and those placed on this machine."""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from registry.errors import ModelNotFound, RegistryError, RegistryUnavailable
+from registry.keys import trusted_keys
+from registry.packages import VerifiedPackage
+from registry.placing import placed_aliases, placed_package, placed_ref
+from registry.records import ModelRef, RegisteredVersion
+from registry.settings import RegistrySettings
+from registry.signing import verify_package
+
+
+class Store(Protocol):
+    """What of `store.Registry` is needed here."""
+
+    def list_models(self) -> list[RegisteredVersion]: ...
+
+    def download(self, ref: ModelRef, to: Path) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CopyCheck:
+    """One copy's verdict. `error` is None when its bytes are what a trusted key signed."""
+
+    name: str
+    alias: str
+    where: Literal["mlflow", "placed"]
+    version: int | None
+    digest: str | None
+    key_id: str | None
+    error: str | None
+    note: str = ""
+
+
+def check_copies(asked: str | None, settings: RegistrySettings, store: Store) -> list[CopyCheck]:
+    """Verdicts by name, alias and place. `asked` is a registered model's or a use case's name, or all.
+
+    Raises `ModelNotFound` when nothing bears that name. An unreachable MLflow is a failed verdict of
+    its own, and the placed copies are checked all the same.
+    """
+    checks: list[CopyCheck] = []
+    try:
+        versions = store.list_models()
+    except RegistryUnavailable as error:
+        versions = []
+        checks.append(CopyCheck(asked or "(all)", "(all)", "mlflow", None, None, None, str(error)))
+    names = _names(asked, versions)
+    stored = {
+        (version.ref.name, alias): version.ref
+        for version in versions
+        for alias in version.aliases
+        if names is None or version.ref.name in names
+    }
+    placed = [pair for pair in placed_aliases(settings) if names is None or pair[0] in names]
+    if not stored and not placed:
+        what = f"no model or use case '{asked}' has" if asked else "no model has"
+        failed = f"; {checks[0].error}" if checks else ""
+        raise ModelNotFound(
+            f"{what} an alias here or in MLflow; see `switchyard registry list`, or train one: "
+            f"`switchyard train <usecase>`{failed}"
+        )
+    checks += [_stored(name, alias, ref, settings, store) for (name, alias), ref in stored.items()]
+    checks += [_placed(name, alias, settings, stored.get((name, alias))) for name, alias in placed]
+    return sorted(checks, key=lambda check: (check.name, check.alias, check.where))
+
+
+def _names(asked: str | None, versions: Iterable[RegisteredVersion]) -> set[str] | None:
+    if asked is None:
+        return None
+    return {version.ref.name for version in versions if version.use_case == asked} | {asked}
+
+
+def _stored(name: str, alias: str, ref: ModelRef, settings: RegistrySettings, store: Store) -> CopyCheck:
+    def verified() -> VerifiedPackage:
+        with tempfile.TemporaryDirectory(prefix="switchyard-verify-") as scratch:
+            folder = store.download(ref, Path(scratch))
+            return verify_package(folder, trusted_keys(settings.keys_dir), name)
+
+    return _check(name, alias, "mlflow", ref, verified)
+
+
+def _placed(name: str, alias: str, settings: RegistrySettings, stored: ModelRef | None) -> CopyCheck:
+    try:
+        ref = placed_ref(name, alias, settings)
+    except RegistryError as error:
+        return CopyCheck(name, alias, "placed", None, None, None, str(error))
+    note = ""
+    if stored is not None and stored != ref:
+        note = f"MLflow has version {stored.version}: `python -m registry.sync {name} --alias {alias}`"
+    return _check(name, alias, "placed", ref, lambda: placed_package(ref, settings), note)
+
+
+def _check(
+    name: str,
+    alias: str,
+    where: Literal["mlflow", "placed"],
+    ref: ModelRef,
+    verified: Callable[[], VerifiedPackage],
+    note: str = "",
+) -> CopyCheck:
+    key_id, error = None, None
+    try:
+        package = verified()
+        key_id = package.key_id
+        if package.digest != ref.digest:
+            error = f"expected digest {ref.digest}, got {package.digest} (validly signed)"
+    except RegistryError as refused:
+        error = str(refused)
+    return CopyCheck(name, alias, where, ref.version, ref.digest, key_id, error, note)

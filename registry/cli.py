@@ -1,0 +1,117 @@
+"""Commands of this room: `switchyard registry list|verify`."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from registry.settings import RegistrySettings
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def commands(root: typer.Typer) -> None:
+    """Add this room's commands to the command tree."""
+    registry = typer.Typer(help="Which model may be loaded: list and verify.", no_args_is_help=True)
+    registry.command("list")(show)
+    registry.command("verify")(verify)
+    root.add_typer(registry, name="registry")
+
+
+def show(as_json: Json = False) -> None:
+    """List every registered version with its aliases, digest, time and signer.
+
+    What MLflow says, for reading; `verify` checks it.
+
+    \b
+    Example: switchyard registry list --json
+    """
+    from registry.store import Registry
+
+    versions = Registry(RegistrySettings()).list_models()
+    if as_json:
+        typer.echo(json.dumps([_row(version) for version in versions], indent=2))
+    elif not versions:
+        typer.echo("no model is registered yet; run `switchyard train <usecase>`")
+    else:
+        _print(
+            ("model", "version", "aliases", "digest", "registered", "signer"),
+            [
+                (
+                    v.ref.name,
+                    str(v.ref.version),
+                    " ".join(v.aliases),
+                    v.ref.digest[:12],
+                    v.registered_at,
+                    v.key_id,
+                )
+                for v in versions
+            ],
+        )
+
+
+def verify(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[USECASE|MODEL]", help="A use case or registered model; all when left out."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify anew every copy behind an alias: stored in MLflow, and placed on this machine.
+
+    Exit code 1 when any copy differs from what a trusted key signed, or cannot be read.
+
+    \b
+    Example: switchyard registry verify support
+    """
+    from registry.audit import check_copies
+    from registry.store import Registry
+
+    settings = RegistrySettings()
+    checks = check_copies(name, settings, Registry(settings))
+    failed = [check for check in checks if check.error]
+    if as_json:
+        typer.echo(json.dumps([{**asdict(check), "ok": check.error is None} for check in checks], indent=2))
+    else:
+        _print(
+            ("model", "alias", "copy", "version", "digest", "signer", "verdict"),
+            [
+                (
+                    c.name,
+                    c.alias,
+                    c.where,
+                    str(c.version or "-"),
+                    (c.digest or "-")[:12],
+                    c.key_id or "-",
+                    "REFUSED" if c.error else "verified",
+                )
+                for c in checks
+            ],
+        )
+        for check in checks:
+            if said := check.error or check.note:
+                typer.echo(f"{check.name}@{check.alias} ({check.where}): {said}", err=bool(check.error))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _row(version: Any) -> dict[str, Any]:
+    return {
+        "name": version.ref.name,
+        "version": version.ref.version,
+        "aliases": list(version.aliases),
+        "digest": version.ref.digest,
+        "registered_at": version.registered_at,
+        "key_id": version.key_id,
+        "use_case": version.use_case,
+        "kind": version.kind,
+        "run_id": version.run_id,
+    }
+
+
+def _print(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Columns as wide as their content: lines stay whole when a terminal is narrow or a script reads them."""
+    widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
+    for line in (head, *rows):
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
