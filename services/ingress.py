@@ -57,14 +57,14 @@ class Ingress:
         self._now = now
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
-    def admit(self, authorization: str | None, address: str, role: str) -> Caller:
-        """The caller, counted against its rates.
+    def admit(self, authorization: str | None, address: str, role: str | None) -> Caller:
+        """The caller, counted against its rates; `role` None lets any role in.
 
         Raises `Unauthorized`, `Forbidden`, `TooManyRequests` or `StateUnavailable`.
         """
         caller = self._authenticate(authorization, address)
         self._limits.admit(caller)
-        if role not in caller.roles:
+        if role is not None and role not in caller.roles:
             raise Forbidden(f"this needs the role '{role}'; this key has {', '.join(sorted(caller.roles))}")
         return caller
 

@@ -37,7 +37,7 @@ class CallReader:
         if not isinstance(name, str):
             raise InputError("use_case", f"use_case: expected a string, got {kind(name)}")
         usecase = self.usecase(name, "use_case")
-        context = self._context(body.get("context"))
+        context = self.context(body.get("context"))
         return self.call(usecase, body["input"], context, call_id, caller, started)
 
     def call(
@@ -57,7 +57,8 @@ class CallReader:
             raise NotFound(f"{where}: no such use case; served here: {', '.join(self._usecases) or 'none'}")
         return usecase
 
-    def _context(self, given: object) -> Context:
+    def context(self, given: object) -> Context:
+        """The caller's context, checked; null means not given. Raises `InputError`."""
         if given is None:
             return Context()
         if not isinstance(given, dict):

@@ -1,7 +1,7 @@
 """Who may go in now: rates a tenant, a key and a guesser's address have, and how many work at once.
 
 Counts are those of one worker process: with two workers a tenant may reach twice its rate. A shared
-storage of `limits` (Redis) takes the place of `LoopCounters` where that matters.
+storage of `limits` (Redis) takes the place of `services.state.rate_counters` where that matters.
 """
 
 import asyncio

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl
 
-from services.api.body import Receive
+from services.api.body import Receive, read_body, require_json
 from services.values import Caller
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -21,17 +20,30 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class Request:
     """What a handler sees. `id` is ours, made anew for each request; it becomes the decision's id."""
 
-    __slots__ = ("__dict__", "caller", "id", "method", "params", "path", "receive", "scope", "trace_id")
-
     def __init__(self, scope: Mapping[str, Any], receive: Receive) -> None:
         self.scope = scope
         self.receive = receive
+        self.body_done = False
         self.id = new_id()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.params: tuple[str, ...] = ()
         self.caller: Caller | None = None
         self.trace_id: str | None = None
+
+    @property
+    def known_caller(self) -> Caller:
+        """The caller, on paths that need a key."""
+        if self.caller is None:
+            raise RuntimeError("this path is public: it has no caller")
+        return self.caller
+
+    async def body(self, max_bytes: int, timeout_s: float) -> bytes:
+        """The JSON body's bytes. Raises `UnsupportedMedia`, `TooLarge` or `InputError`."""
+        require_json(self.headers)
+        body = await read_body(self.receive, self.headers, max_bytes, timeout_s)
+        self.body_done = True
+        return body
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
@@ -47,9 +59,6 @@ class Request:
         """Where the connection comes from; uvicorn takes it from a trusted proxy's header if there is one."""
         client = self.scope.get("client")
         return client[0] if client else "unknown"
-
-    def query(self) -> dict[str, str]:
-        return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), max_num_fields=20))
 
 
 @dataclass(frozen=True, slots=True)
