@@ -1,0 +1,96 @@
+"""Commands of this room: `switchyard demo | up | train | stage`."""
+
+import json
+from typing import Annotated, Literal
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def commands(root: typer.Typer) -> None:
+    """Add this room's commands to the command tree."""
+    root.command("demo")(demo)
+    root.command("up")(up)
+    root.command("train")(train)
+    root.command("stage")(stage)
+
+
+def demo(
+    name: Annotated[str, typer.Argument(metavar="USECASE", help="The use case to show.")] = "",
+    data: Annotated[Literal["auto", "sample", "full"], typer.Option(help="Which data to train on.")] = "auto",
+    labelled: Annotated[int, typer.Option(min=1, help="Labelled messages to send.")] = 300,
+    outside: Annotated[int, typer.Option(min=0, help="Messages that no label fits, to send as well.")] = 40,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the servers up until Ctrl-C.")] = False,
+) -> None:
+    """The whole story on this machine: train, serve, route, explain, redact, degrade.
+
+    \b
+    Example: switchyard demo --keep
+    """
+    from rich.console import Console
+
+    from feature_checks.usecase import list_usecases
+    from flows import demo as story
+
+    story.run(name or (list_usecases() or [""])[0], data, labelled, outside, keep, Console(highlight=False))
+
+
+def up(
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect UI.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+    port: Annotated[int, typer.Option(help="Port of the orchestrator.")] = 3000,
+    stand_in: Annotated[
+        bool, typer.Option("--stand-in", help="A small model on this machine as the cloud endpoint.")
+    ] = False,
+) -> None:
+    """Prefect UI, MLflow UI and the orchestrator by one command; Ctrl-C stops all.
+
+    \b
+    Example: switchyard up --stand-in
+    """
+    from rich.console import Console
+
+    from flows import up as servers
+
+    servers.run(prefect_port, mlflow_port, port, stand_in, Console(highlight=False))
+
+
+def train(
+    name: Annotated[str, typer.Argument(metavar="USECASE", help="The use case whose local model to train.")],
+    data: Annotated[
+        Literal["auto", "sample", "full"],
+        typer.Option(help="auto: the full data if it can be had within 10 s, else the sample."),
+    ] = "auto",
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="Skip steps that an earlier run of the same inputs finished.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train, calibrate, sign and register a use case's local model, as a Prefect flow.
+
+    Data that breaks the use case's contract stops it with a list of what failed where, exit code 1.
+
+    \b
+    Example: switchyard train support --data sample
+    """
+    from flows import train_command
+
+    train_command.run(name, data, as_json, reuse)
+
+
+def stage(
+    step: Annotated[str, typer.Argument(metavar="STEP", help="fetch, check, prepare, fit, ...")],
+    name: Annotated[str, typer.Argument(metavar="USECASE", help="The use case.")],
+    data: Annotated[Literal["sample", "full"], typer.Option(help="Which data.")] = "sample",
+    as_json: Json = False,
+) -> None:
+    """Run one step of training on files in build/; `dvc repro` runs them all this way.
+
+    \b
+    Example: switchyard stage fetch support --data sample
+    """
+    from flows.stages import run_stage
+
+    found = run_stage(step, name, data)
+    typer.echo(json.dumps(dict(found), indent=2) if as_json else f"{step}: done, see build/{name}/{data}/")

@@ -1,0 +1,107 @@
+"""`switchyard train`: runs the training flow, shows its progress on stderr and its outcome on stdout."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from feature_checks.datasets import Which, choose_data, default_cache_dir
+from feature_checks.usecase import UseCase, load_usecase
+from flows.prefect_setup import check_prefect_reachable, prepare_prefect
+from flows.progress import StepEvent, listening
+from registry.settings import RegistrySettings
+
+STEPS = 9
+
+
+def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on: bool) -> None:
+    """Train use case `name`. Raises `CheckFailed`, and the errors of the steps."""
+    usecase = load_usecase(name)
+    say = Console(stderr=True, highlight=False)
+    which = _choose(usecase, data, say)
+    prepare_prefect(RegistrySettings().home)
+    check_prefect_reachable()
+    if not os.environ.get("PREFECT_API_URL"):
+        say.print("Starting Prefect for this run (the very first time takes up to a minute) ...")
+    started = time.monotonic()
+    with listening(_Lines(say)):
+        from flows.training import training  # brings Prefect, which reads its settings on import
+
+        outcome = training(name, which, go_on=go_on)
+    outcome["seconds"] = round(time.monotonic() - started, 1)
+    if as_json:
+        sys.stdout.write(json.dumps(outcome, indent=2) + "\n")
+        return
+    _show(outcome, usecase, Console(highlight=False))
+
+
+def _choose(usecase: UseCase, data: Literal["auto", "sample", "full"], say: Console) -> Which:
+    if data != "auto":
+        return data
+    which, reason = choose_data(usecase, default_cache_dir())
+    say.print(f"Data: {reason}", soft_wrap=True)
+    return which
+
+
+class _Lines:
+    """One line a step: its place, name, outcome and seconds; overwritten in place on a terminal."""
+
+    def __init__(self, say: Console) -> None:
+        self._say = say
+        self._at = 0
+
+    def __call__(self, event: StepEvent) -> None:
+        if event.what in ("started", "reused"):
+            self._at += 1
+        line = f"[{self._at}/{STEPS}] {event.step:<10} ".replace("[", r"\[")
+        if event.what == "started":
+            if self._say.is_terminal:
+                self._say.print(f"{line}...", end="\r")
+            return
+        outcome = {"done": f"{event.seconds:6.1f} s", "reused": "unchanged", "failed": "FAILED"}[event.what]
+        self._say.print(f"{line}{outcome}")
+
+
+def _show(outcome: Mapping[str, Any], usecase: UseCase, console: Console) -> None:
+    metrics, registered = outcome["metrics"], outcome["registered"]
+    risk = usecase.local.risk if usecase.local else None
+    table = Table(
+        title=f"{outcome['usecase']}: trained on the {outcome['data']} data in {outcome['seconds']:.0f} s"
+    )
+    table.add_column("what")
+    table.add_column("value", justify="right")
+    table.add_column("meaning")
+    promised = f"at most {risk.max_error:.1%} with {risk.confidence:.0%} confidence" if risk else ""
+    test = f"{metrics['test_rows']:,} test rows"
+    rows = (
+        ("accuracy", f"{metrics['accuracy']:.2%}", f"of {test}, all answered"),
+        ("macro F1", f"{metrics['macro_f1']:.2%}", "mean over labels"),
+        (
+            "answered locally",
+            f"{metrics['local_coverage']:.1%}",
+            f"confidence {metrics['threshold']:.3f} or more",
+        ),
+        ("wrong among those", f"{metrics['local_error']:.1%}", f"promised: {promised}"),
+        (
+            "let in by mistake",
+            f"{metrics['outside_accept_share']:.1%}",
+            f"of {metrics['outside_rows']:,} rows that no label fits",
+        ),
+    )
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    said = f"{registered['name']} version {registered['version']}"
+    if registered["champion"]:
+        console.print(f"{said} is champion ({registered['reason']}), signed, verified and placed.")
+        console.print("Next: bentoml serve services.orchestrator:Orchestrator --port 3000", soft_wrap=True)
+    else:
+        console.print(f"{said} is registered and not champion: {registered['reason']}.", soft_wrap=True)
+        console.print("Next: switchyard registry list")
+    if not os.environ.get("PREFECT_API_URL"):
+        console.print("The run's plots and tables: switchyard up, then open the Prefect UI.")
