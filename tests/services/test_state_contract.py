@@ -274,12 +274,11 @@ async def test_old_reservations_and_days_are_pruned_from_sqlite(tmp_path: Path, 
         for i in range(130):
             held = await store.reserve(claim(f"new{i}"), 1, 1000, 1000, 100)
             await store.settle(claim(f"new{i}"), held.use.day, 1, held.expires_ms, 1)
-        rows = await store._run(
-            "BEGIN", lambda db: db.execute("SELECT COUNT(*) FROM budget_reservations").fetchone()
-        )
-        days = await store._run("BEGIN", lambda db: db.execute("SELECT day FROM budget_days").fetchall())
-        assert rows == (130,)
-        assert days == [(TODAY + 3,)]
+        await store.close()
+        db = sqlite3.connect(tmp_path / "counters.db")
+        assert db.execute("SELECT COUNT(*) FROM budget_reservations").fetchone() == (130,)
+        assert db.execute("SELECT day FROM budget_days").fetchall() == [(TODAY + 3,)]
+        db.close()
 
 
 async def test_pruning_gives_back_what_nobody_asked_about_since_it_expired(
