@@ -34,7 +34,11 @@ def seal(call: Call, detector: Detector, hash_key: bytes) -> tuple[Envelope, Vau
     tenant = call.caller.tenant
     for name, value in call.fields.items():
         _check(name, value, specs)
-    texts = {name: value for name, value in call.fields.items() if _is_text(value, specs[name])}
+    texts = {
+        name: value
+        for name, value in call.fields.items()
+        if isinstance(value, str) and _is_text(value, specs[name])
+    }
     forms = [form for text in texts.values() for form in (text, normalise(text).text)]
     numbering = Numbering(forms)
     tags = {tag for name, value in call.fields.items() if value is not None for tag in specs[name].tags}
@@ -95,10 +99,8 @@ def _check(name: str, value: object, specs: Mapping[str, FieldSpec]) -> None:
             raise InputError(where, "is not valid Unicode: it holds half of a surrogate pair") from None
 
 
-def _is_text(value: object, spec: FieldSpec) -> bool:
-    if not isinstance(value, str) or IDENTIFIER in spec.tags:
-        return False
-    return spec.type != "timestamp" or not _is_timestamp(value)
+def _is_text(value: str, spec: FieldSpec) -> bool:
+    return IDENTIFIER not in spec.tags and (spec.type != "timestamp" or not _is_timestamp(value))
 
 
 def _is_timestamp(value: str) -> bool:

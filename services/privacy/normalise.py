@@ -11,20 +11,26 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _PLAIN = re.compile(r"[\t\n\r\x20-\x7e]*")
-_DASHES = "\u2212\u2043\u30fc"  # minus sign, hyphen bullet, long-vowel mark: not in category Pd
+
+_STANDS_FOR = {
+    **dict.fromkeys("\u2212\u2043\u30fc", "-"),  # minus, hyphen bullet, long-vowel mark: not in category Pd
+    **dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4", "'"),
+    **dict.fromkeys("\u00b7\u2022\u2219\u2027\u30fb\u3002", "."),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """`text` is the plain form. `origin[i]` is where its character i came from in the original, with
-    one more entry for its end; None means that both are the same."""
+    """`text` is the plain form. `origin[i]` is where its character i came from in the original;
+    None means that all stand where they stood. `marks[j]` says that original character j was left
+    out and belongs to the one before it."""
 
     text: str
-    origin: tuple[int, ...] | None
+    origin: tuple[int, ...] | None = None
     marks: tuple[bool, ...] = ()
 
     def original_span(self, start: int, end: int) -> tuple[int, int]:
-        """Start and end in the original of `text[start:end]`, with marks that sit on its last character."""
+        """Start and end in the original of `text[start:end]`, with the marks on its last character."""
         if self.origin is None or start >= end:
             return start, end
         stop = self.origin[end - 1] + 1
@@ -36,30 +42,30 @@ class Normalised:
 def normalise(text: str) -> Normalised:
     """NFKC for each character; digits of all scripts as 0-9; marks and invisible characters left out."""
     if _PLAIN.fullmatch(text):
-        return Normalised(text, None)
+        return Normalised(text)
     plain = {char: _plain(char) for char in set(text)}
-    if all(len(form) == 1 for form in plain.values()):
-        return Normalised("".join([plain[char] for char in text]), None)
     pieces = [plain[char] for char in text]
+    if all(len(form) == 1 for form in plain.values()):
+        return Normalised("".join(pieces))
     origin = tuple(index for index, piece in enumerate(pieces) for _ in piece)
-    marks = tuple(not piece and unicodedata.combining(char) > 0 for char, piece in zip(text, pieces, strict=True))
-    return Normalised("".join(pieces), (*origin, len(text)), marks)
+    marks = tuple(not plain[char] and unicodedata.category(char) in ("Mn", "Me") for char in text)
+    return Normalised("".join(pieces), origin, marks)
 
 
 @lru_cache(maxsize=8192)
 def _plain(char: str) -> str:
     if char in "\t\n\r":
         return char
+    if char in _STANDS_FOR:
+        return _STANDS_FOR[char]
     category = unicodedata.category(char)
     if category in ("Cc", "Cf", "Mn", "Me", "Cs"):
         return ""
     if category == "Nd":
         return str(unicodedata.decimal(char))
-    if category == "Pd" or char in _DASHES:
+    if category == "Pd":
         return "-"
     if category in ("Zs", "Zl", "Zp"):
         return " "
     form = unicodedata.normalize("NFKC", char)
-    if len(form) == 1 and form != char:
-        return _plain(form)
-    return "".join(_plain(part) if part != char else part for part in form)
+    return form if form == char else "".join(_plain(part) for part in form)

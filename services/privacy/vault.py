@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NoReturn, SupportsIndex
 
 
-class VaultSealed(TypeError):
+class VaultSealed(TypeError):  # noqa: N818  — it says a state, as the errors of this room do
     """Something tried to print, copy, serialise or read a vault."""
 
 
@@ -38,7 +38,7 @@ class Vault:
     def __deepcopy__(self, memo: object) -> NoReturn:
         _refuse("copied")
 
-    def __str__(self) -> NoReturn:
+    def __str__(self) -> NoReturn:  # noqa: PLE0307  — it never returns
         _refuse("printed")
 
     def __format__(self, spec: str) -> NoReturn:

@@ -1,0 +1,125 @@
+"""National, tax and social security numbers made of digits alone.
+
+Rows of digits are found however they are grouped; whether one is an id is for its check digits, most
+of them presidio's. A check that one in ten random numbers passes is not enough: such a number must
+also be grouped as its state groups it, or have a word about ids near it.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from services.privacy import checksums
+from services.privacy.kinds import Span
+from services.privacy.reading import Reading, Words
+from services.privacy.recognisers.presidio import ID_WORDS
+
+Check = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class NumericId:
+    """Digits, the check, and the groupings that count as a sign by themselves. `alone`: no sign needed."""
+
+    length: int
+    check: Check
+    grouped: frozenset[tuple[int, ...]] = frozenset()
+    alone: bool = False
+
+
+class NationalIds:
+    """Made by `build`, since presidio's checks are imported only where a detector is built."""
+
+    def __init__(self, ids: Sequence[NumericId]) -> None:
+        self._by_length: dict[int, list[NumericId]] = {}
+        for kind in ids:
+            self._by_length.setdefault(kind.length, []).append(kind)
+        self._lengths = frozenset(self._by_length)
+
+    def find(self, reading: Reading, found: Sequence[Span]) -> Iterator[Span]:
+        del found
+        for run in reading.runs(self._lengths, most_groups=7):
+            ids = self._by_length[len(run.digits)]
+            if len(run.groups) > 5 and len(run.digits) != 15:
+                continue  # only the French write theirs in seven groups
+            if any((kind.alone or run.groups in kind.grouped) and kind.check(run.digits) for kind in ids):
+                yield Span(run.start, run.end, "national_id", 0.95)
+            elif reading.near(ID_WORDS, run.start, run.end) and any(i.check(run.digits) for i in ids):
+                yield Span(run.start, run.end, "national_id", 0.9)
+
+
+class Documents:
+    """Passports, driving licences and identity cards: no check, so only where the text says so."""
+
+    _WORDS = Words(
+        """passport, passeport, reisepass, pasaporte, passaporto, passaporte, paspoort, paszport, passnummer,
+        driving licen, driver's licen, drivers licen, driver licen, permis de conduire, führerschein,
+        fuhrerschein, rijbewijs, carta d'identit, carte d'identit, identity card, personalausweis, dowód
+        osobist, dowod osobist, licencia de conducir, patente di guida, id card, ausweisnummer"""
+    )
+
+    def find(self, reading: Reading, found: Sequence[Span]) -> Iterator[Span]:
+        del found
+        for place in reading.places(self._WORDS):
+            for word in _TOKEN.finditer(reading.text, place, min(len(reading.text), place + 60)):
+                if sum(map(str.isdigit, word[0])) >= 4:
+                    yield Span(word.start(), word.end(), "national_id", 0.75)
+                    break
+
+
+_TOKEN = re.compile(r"\b(?:[A-Z]{1,3}[ -]?|[a-z]{1,3})?[0-9][A-Za-z0-9]{4,14}\b")
+
+
+def build() -> NationalIds:
+    """Every numeric id that is looked for."""
+    from presidio_analyzer import predefined_recognizers as presidio
+
+    def valid(recogniser: type) -> Check:
+        check = recogniser().validate_result
+        return lambda digits: check(digits) is True
+
+    is_no_ssn = presidio.UsSsnRecognizer().invalidate_result
+
+    def us_ssn(digits: str) -> bool:
+        return digits[0] != "9" and not is_no_ssn(digits)
+
+    def us_itin(digits: str) -> bool:
+        return digits[0] == "9" and "50" <= digits[3:5] <= "99"
+
+    def canadian_sin(digits: str) -> bool:
+        return digits[0] not in "08" and checksums.luhn(digits)
+
+    pesel_check = valid(presidio.PlPeselRecognizer)
+
+    def pesel(digits: str) -> bool:
+        month = int(digits[2:4]) % 20
+        return 1 <= month <= 12 and 1 <= int(digits[4:6]) <= 31 and pesel_check(digits)
+
+    swedish = valid(presidio.SePersonnummerRecognizer)
+    return NationalIds(
+        (
+            NumericId(9, us_ssn, frozenset({(3, 2, 4)})),
+            NumericId(9, us_itin, frozenset({(3, 2, 4)})),
+            NumericId(9, canadian_sin, frozenset({(3, 3, 3)})),
+            NumericId(9, valid(presidio.AuTfnRecognizer)),
+            NumericId(9, checksums.bsn),
+            NumericId(9, checksums.nif_pt),
+            NumericId(10, swedish, frozenset({(6, 4)})),
+            NumericId(10, checksums.cpr, frozenset({(6, 4)})),
+            NumericId(10, valid(presidio.NhsRecognizer)),
+            NumericId(10, valid(presidio.AuMedicareRecognizer)),
+            NumericId(11, pesel, alone=True),
+            NumericId(11, valid(presidio.DeTaxIdRecognizer), frozenset({(2, 3, 3, 3)})),
+            NumericId(11, valid(presidio.TrNationalIdRecognizer), alone=True),
+            NumericId(11, checksums.rijksregister, alone=True),
+            NumericId(11, checksums.fodselsnummer, alone=True),
+            NumericId(11, checksums.cpf, alone=True),
+            NumericId(12, swedish, frozenset({(8, 4)}), alone=True),
+            NumericId(12, valid(presidio.InAadhaarRecognizer), frozenset({(4, 4, 4)})),
+            NumericId(13, valid(presidio.ThTninRecognizer), frozenset({(1, 4, 5, 2, 1)})),
+            NumericId(13, valid(presidio.ZaIdNumberRecognizer), alone=True),
+            NumericId(13, valid(presidio.KrRrnRecognizer), frozenset({(6, 7)})),
+            NumericId(13, checksums.ahv, alone=True),
+            NumericId(15, checksums.nir, alone=True),
+        )
+    )
