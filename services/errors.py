@@ -144,11 +144,11 @@ class Conflict(ServiceError):
 
 class TargetFailed(ServiceError):
     """One attempt failed. `kind` is short and closed (`timeout`, `http_429`, `bad_schema` …), fit for
-    a metric label; `cost_usd` is what the failed attempt is known to have cost."""
+    a metric label; `cost_usd` is what the failed attempt cost, None when nobody knows."""
 
     type = "target_failed"
 
-    def __init__(self, kind: str, message: str, *, cost_usd: float = 0.0) -> None:
+    def __init__(self, kind: str, message: str, *, cost_usd: float | None = 0.0) -> None:
         super().__init__(message)
         self.kind = kind
         self.cost_usd = cost_usd
@@ -159,7 +159,7 @@ class TargetRefused(ServiceError):
 
     type = "target_refused"
 
-    def __init__(self, message: str, *, cost_usd: float = 0.0, model: str | None = None) -> None:
+    def __init__(self, message: str, *, cost_usd: float | None = 0.0, model: str | None = None) -> None:
         super().__init__(message)
         self.cost_usd = cost_usd
         self.model = model

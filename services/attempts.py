@@ -1,0 +1,105 @@
+"""Trying the planned targets in order, within the deadline, until a verified answer is there.
+
+Every attempt asks access policy again: a plan is a forecast, a hop is what counts. Whatever a target
+does wrong is an outcome with a reason, never an exception for the caller.
+"""
+
+import asyncio
+import logging
+import time
+
+from services.errors import TargetFailed, TargetRefused
+from services.plan import denied
+from services.prepared import PreparedUseCase
+from services.synthesis import Given
+from services.targets import Target
+from services.values import Answer, AttemptRecord, Declined, Envelope, RoutePlan
+from services.verify import names, verify
+
+log = logging.getLogger(__name__)
+
+
+async def attempt_in_order(
+    prepared: PreparedUseCase, plan: RoutePlan, envelope: Envelope, deadline: float
+) -> tuple[list[AttemptRecord], Given | None]:
+    """What happened with each target up to the one that answered, left-out ones in their place.
+
+    After a model's refusal for safety only stand-ins (`stale`, `safe_default`) may answer.
+    `deadline` is in time.monotonic() seconds; stand-ins answer after it too.
+    """
+    left_out = {record.target: record for record in plan.left_out}
+    tried: list[AttemptRecord] = []
+    refused_by: str | None = None
+    for name in prepared.order:
+        if name in left_out:
+            tried.append(left_out[name])
+            continue
+        target = prepared.targets[name]
+        if refused_by and not target.degraded:
+            tried.append(AttemptRecord(name, "skipped", f"not asked: the refusal of {refused_by} is final"))
+            continue
+        attempt = _Attempt(prepared, target, envelope, deadline)
+        tried.append(await attempt.run())
+        if attempt.given:
+            return tried, attempt.given
+        if attempt.final:
+            refused_by = name
+    return tried, None
+
+
+class _Attempt:
+    """One target asked once: policy, answer within the deadline, verification."""
+
+    def __init__(
+        self, prepared: PreparedUseCase, target: Target, envelope: Envelope, deadline: float
+    ) -> None:
+        self._prepared = prepared
+        self._target = target
+        self._envelope = envelope
+        self._deadline = deadline
+        self._started = time.perf_counter()
+        self._policy_ids: tuple[str, ...] = ()
+        self.given: Given | None = None
+        self.final = False
+
+    async def run(self) -> AttemptRecord:
+        target = self._target
+        verdict = self._prepared.permits(target, self._envelope)
+        if not verdict.allowed:
+            return denied(target.name, verdict)
+        self._policy_ids = verdict.policy_ids
+        unknown = 0.0 if target.own_text else None  # what a generating target cost when it did not say
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0 and not target.degraded:
+            return self._record("skipped", "the request's time was used up before it was asked")
+        try:
+            async with asyncio.timeout(None if target.degraded else left_s):
+                answer = await target.answer(self._envelope, self._prepared.usecase, self._deadline)
+        except TargetRefused as refusal:
+            self.final = True
+            return self._record("refused", refusal.message, refusal.cost_usd, refusal.model)
+        except TargetFailed as failure:
+            return self._record("failed", failure.message, failure.cost_usd)
+        except TimeoutError:
+            return self._record("failed", f"no answer within the {left_s:.2f} s left", cost_usd=unknown)
+        except Exception as error:  # noqa: BLE001  — a broken target must cost its answer, not the request
+            log.error("target %s broke: %s", target.name, type(error).__name__)  # its text may hold content
+            return self._record("failed", f"broke with {type(error).__name__}", cost_usd=unknown)
+        if isinstance(answer, Declined):
+            return self._record("declined", answer.reason)
+        return self._verified(answer)
+
+    def _verified(self, answer: Answer) -> AttemptRecord:
+        own_text, validators = self._target.own_text, self._prepared.validators
+        problem = verify(validators, answer.output, self._envelope, own_text=own_text)
+        if problem is not None:
+            reason = f"its answer was refused: {problem}"
+            return self._record("refused", reason, answer.cost_usd, answer.model)
+        self.given = Given(answer, self._target, names(validators, own_text=own_text))
+        return self._record("answered", answer.reason or "answered", answer.cost_usd, answer.model)
+
+    def _record(
+        self, outcome: str, reason: str, cost_usd: float | None = 0.0, model: str | None = None
+    ) -> AttemptRecord:
+        took_ms = round((time.perf_counter() - self._started) * 1000, 3)
+        return AttemptRecord(self._target.name, outcome, reason, self._policy_ids, took_ms, cost_usd, model)

@@ -1,0 +1,106 @@
+"""One request, from top to bottom: seal, plan, attempt and verify, synthesise, record, receipt, answer."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from services.attempts import attempt_in_order
+from services.errors import NotFound, NothingMayAnswer
+from services.journal import Journal
+from services.plan import make_plan
+from services.prepared import PreparedUseCase
+from services.privacy.detect import Detector
+from services.privacy.envelope import seal
+from services.privacy.reidentify import reidentify
+from services.receipts import Receipts
+from services.synthesis import Outcome, synthesise
+from services.values import Call, Decision, Envelope, RoutePlan
+
+log = logging.getLogger(__name__)
+
+Observer = Callable[[Envelope, Outcome], None]
+"""Told of each recorded request, off the response path: metrics, review queue, shadow. All redacted."""
+
+
+class Pipeline:
+    """Answers calls. `use_cases` may be replaced while it runs: each request reads it once."""
+
+    def __init__(
+        self,
+        use_cases: Mapping[str, PreparedUseCase],
+        *,
+        detector: Detector,
+        journal: Journal,
+        receipts: Receipts,
+        hash_key: bytes,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.use_cases = use_cases
+        self._detector = detector
+        self._journal = journal
+        self._receipts = receipts
+        self._hash_key = hash_key
+        self._observers = tuple(observers)
+
+    async def decide(self, call: Call) -> Decision:
+        """The answer to one call.
+
+        Raises `InputError`, `NotFound`, `NothingMayAnswer`, `JournalUnavailable`.
+        """
+        prepared = self._prepared(call.usecase.name)
+        envelope, vault = seal(call, self._detector, self._hash_key)
+        plan = _plan(prepared, envelope)
+        tried, given = await attempt_in_order(prepared, plan, envelope, call.deadline)
+        outcome = synthesise(prepared.usecase.version, tried, given)
+        appended = await self._journal.append(envelope, outcome)
+        self._tell_observers(envelope, outcome)
+        if outcome.route is None or outcome.output is None:
+            raise NothingMayAnswer("nothing may answer this request just now", outcome.reasons)
+        return Decision(
+            id=envelope.id,
+            use_case=envelope.use_case,
+            output=reidentify(outcome.output, vault, envelope),
+            route=outcome.route,
+            confidence=outcome.confidence,
+            degraded=outcome.degraded,
+            reasons=outcome.reasons,
+            review_id=None,
+            versions=outcome.versions,
+            receipt=self._receipts.issue(envelope, outcome, appended),
+            redacted=outcome.output,
+        )
+
+    def reveal(self, call: Call, redacted: Mapping[str, object]) -> Mapping[str, object]:
+        """A kept answer to this very call, re-identified: the same content has the same placeholders."""
+        envelope, vault = seal(call, self._detector, self._hash_key)
+        revealed: Mapping[str, object] = reidentify(redacted, vault, envelope)
+        return revealed
+
+    def _prepared(self, name: str) -> PreparedUseCase:
+        try:
+            return self.use_cases[name]
+        except KeyError:
+            known = ", ".join(sorted(self.use_cases)) or "none"
+            raise NotFound(f"no such use case is served here; known: {known}") from None
+
+    def _tell_observers(self, envelope: Envelope, outcome: Outcome) -> None:
+        if self._observers:
+            asyncio.get_running_loop().call_soon(_observe, self._observers, envelope, outcome)
+
+
+def _plan(prepared: PreparedUseCase, envelope: Envelope) -> RoutePlan:
+    return make_plan(
+        prepared.order,
+        prepared.targets,
+        prepared.missing,
+        permits=lambda target: prepared.permits(target, envelope),
+        closed=prepared.closed,
+    )
+
+
+def _observe(observers: Sequence[Observer], envelope: Envelope, outcome: Outcome) -> None:
+    for observer in observers:
+        try:
+            observer(envelope, outcome)
+        except Exception as error:  # noqa: BLE001  — watching a request must never break one
+            log.error("observer %r failed: %s", observer, type(error).__name__)

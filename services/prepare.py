@@ -1,0 +1,105 @@
+"""A use-case folder made ready to serve: rules, templates, prompt and schema read and checked, once.
+
+Whatever is wrong in the folder is a `ConfigError` with file and place. What is merely not there, such
+as an endpoint without settings, is not: the request then goes down the plan and says so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from feature_checks.errors import UseCaseError
+from feature_checks.usecase import UseCase
+from services.errors import ConfigError
+from services.prepared import Policy, PreparedUseCase, nothing_is_closed
+from services.privacy.detect import Detector
+from services.targets import Target
+from services.targets.answer_schema import load_answer_schema
+from services.targets.chat import Chat
+from services.targets.cloud import CloudTarget
+from services.targets.fallback import SafeDefault
+from services.targets.local import LocalModel, LocalTarget
+from services.targets.prompt import load_prompt
+from services.targets.rule_graph import load_rules
+from services.targets.rules import RulesTarget
+from services.targets.templates import Templates, load_templates
+from services.values import Envelope
+from services.verify import Validator, VerifyContext, make_validators, verify
+
+
+def prepare(
+    usecase: UseCase,
+    *,
+    policy: Policy,
+    detector: Detector,
+    local: LocalModel | None,
+    endpoints: Mapping[str, Chat],
+    closed: Callable[[str], str | None] = nothing_is_closed,
+) -> PreparedUseCase:
+    """Build the targets of the plan, in its order. Raises `ConfigError`."""
+    try:
+        return _prepare(usecase, policy, detector, local, endpoints, closed)
+    except UseCaseError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _prepare(
+    usecase: UseCase,
+    policy: Policy,
+    detector: Detector,
+    local: LocalModel | None,
+    endpoints: Mapping[str, Chat],
+    closed: Callable[[str], str | None],
+) -> PreparedUseCase:
+    templates = load_templates(usecase)
+    context = VerifyContext(usecase, detector, _approved(usecase, templates))
+    validators = make_validators(context)
+    _check_safe_default(usecase, validators)
+    targets: dict[str, Target] = {}
+    missing: dict[str, str] = {}
+    order: list[str] = []
+    for step in usecase.plan:
+        if step == "cloud":
+            order += _add_cloud(usecase, endpoints, targets, missing)
+            continue
+        order.append(step)
+        if step == "rules":
+            targets[step] = RulesTarget(load_rules(usecase))
+        elif step == "local" and local is not None:
+            targets[step] = LocalTarget(usecase, local, templates)
+        elif step == "local":
+            missing[step] = f"no local model is set up; train one with `switchyard train {usecase.name}`"
+        elif step == "safe_default":
+            targets[step] = SafeDefault()
+        else:
+            raise ConfigError(
+                f"{usecase.name}/usecase.yaml: plan: '{step}' is not served by this version; "
+                "served: rules, local, cloud, safe_default"
+            )
+    return PreparedUseCase(usecase, policy, tuple(order), targets, validators, missing, closed)
+
+
+def _add_cloud(
+    usecase: UseCase, endpoints: Mapping[str, Chat], targets: dict[str, Target], missing: dict[str, str]
+) -> list[str]:
+    """Targets of the cloud step in their order; an endpoint without settings is missing, not an error."""
+    assert usecase.cloud is not None  # the use case's own check: a plan with cloud has its section
+    prompt, schema = load_prompt(usecase), load_answer_schema(usecase)
+    names = {name: f"cloud/{name}" for name in usecase.cloud.endpoints}
+    for name, target in names.items():
+        if name in endpoints:
+            targets[target] = CloudTarget(endpoints[name], prompt, schema)
+        else:
+            missing[target] = "the endpoint has no settings; name it in SWITCHYARD_ENDPOINTS"
+    return list(names.values())
+
+
+def _approved(usecase: UseCase, templates: Templates) -> tuple[str, ...]:
+    """Texts that the team stands for: a model may repeat what is in them."""
+    texts = [text for of in templates.values() for text in of.values()]
+    return (*texts, *(value for value in usecase.safe_default.values() if isinstance(value, str)))
+
+
+def _check_safe_default(usecase: UseCase, validators: Sequence[Validator]) -> None:
+    """The last rung must hold: a default that breaks the output contract is refused at start."""
+    nobody = Envelope("start", usecase.name, "", {}, frozenset(), "")
+    if problem := verify(validators, usecase.safe_default, nobody, own_text=True):
+        raise ConfigError(f"{usecase.name}/usecase.yaml: safe_default: {problem}")

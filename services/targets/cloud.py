@@ -1,0 +1,69 @@
+"""A cloud model behind an endpoint: prompt from the redacted fields, answer checked against the schema."""
+
+import time
+from dataclasses import asdict
+
+from feature_checks.usecase import UseCase
+from services.errors import TargetFailed, TargetRefused
+from services.targets import Target
+from services.targets.answer_schema import AnswerSchema
+from services.targets.chat import Chat, ChatReply
+from services.targets.prompt import Prompt
+from services.values import Answer, Envelope
+
+
+class CloudTarget(Target):
+    """`cloud/<endpoint>`. Fails with a reason whatever goes wrong; a refusal for safety is final."""
+
+    own_text = False
+
+    def __init__(self, endpoint: Chat, prompt: Prompt, schema: AnswerSchema) -> None:
+        self.name = f"cloud/{endpoint.name}"
+        self.on_premises = endpoint.on_premises
+        self.region = endpoint.region
+        self.attested = endpoint.attested
+        self.versions = {"prompt": prompt.version}
+        self._endpoint = endpoint
+        self._prompt = prompt
+        self._schema = schema
+
+    async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer:
+        assert usecase.cloud is not None
+        timeout_s = min(usecase.cloud.timeout_s, deadline - time.monotonic())
+        if timeout_s <= 0:
+            raise TargetFailed("timeout", "no time was left to ask it")
+        reply = await self._endpoint.ask(
+            self._prompt.system,
+            self._prompt.render(envelope.fields),
+            self._schema.on_the_wire,
+            usecase.cloud.max_output_tokens,
+            timeout_s,
+        )
+        cost_usd, said = self._cost(reply)
+        if reply.refused:
+            message = "the model refused for reasons of safety; that is final"
+            raise TargetRefused(message, cost_usd=cost_usd, model=self._endpoint.model)
+        try:
+            output = self._output(reply)
+        except TargetFailed as failure:
+            raise TargetFailed(failure.kind, failure.message, cost_usd=cost_usd) from None
+        usage = None if reply.usage is None else asdict(reply.usage)
+        return Answer(output, None, f"answered; {said}", cost_usd, self._endpoint.model, usage)
+
+    def _output(self, reply: ChatReply) -> dict[str, object]:
+        if reply.finish_reason == "length":
+            raise TargetFailed("truncated", "its answer was cut off at the token limit")
+        if reply.finish_reason != "stop":
+            raise TargetFailed("unfinished", "its answer did not end as an answer ends")
+        if reply.content is None:
+            raise TargetFailed("empty", "its response holds no answer")
+        return self._schema.parse(reply.content)
+
+    def _cost(self, reply: ChatReply) -> tuple[float | None, str]:
+        """Dollars, None when unknown, and how to say it."""
+        if reply.usage is None:
+            return None, "cost unknown: the endpoint reported no usage"
+        if self._endpoint.prices is None:
+            return None, "cost unknown: no price is set for the endpoint"
+        cost_usd = self._endpoint.prices.cost_usd(reply.usage)
+        return cost_usd, f"cost {cost_usd:.6f} USD"

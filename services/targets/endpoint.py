@@ -1,0 +1,124 @@
+"""One OpenAI-compatible endpoint: a question in, a bounded and checked reply out, every failure named.
+
+Foreign exceptions are translated here, once. No message holds anything of prompt or reply.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
+
+from services.errors import TargetFailed, TargetRefused
+from services.settings import EndpointSettings
+from services.targets.chat import ChatReply, Prices, Usage
+from services.targets.transport import BodyEncoded, BodyTooLarge, bounded_client
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+class ChatEndpoint:
+    """A configured endpoint. Raises `TargetFailed`, or `TargetRefused` for a content filter."""
+
+    def __init__(self, name: str, settings: EndpointSettings, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self.name = name
+        self.model = settings.model
+        self.region = settings.region
+        self.on_premises = settings.on_premises
+        self.attested = settings.attested
+        self.prices = _prices(settings)
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, which may hold a password
+        self._client = AsyncOpenAI(
+            base_url=settings.base_url,
+            api_key=settings.api_key.get_secret_value(),
+            organization="",  # else taken from the environment, and sent to whoever this endpoint is
+            project="",
+            max_retries=0,
+            http_client=bounded_client(max_body_bytes),
+        )
+
+    async def ask(
+        self, system: str, user: str, response_format: Mapping[str, Any], max_tokens: int, timeout_s: float
+    ) -> ChatReply:
+        try:
+            # The library's own timeout is for each read, and a slow drip would pass it.
+            async with asyncio.timeout(timeout_s):
+                raw = await self._client.chat.completions.with_raw_response.create(
+                    model=self.model,
+                    messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
+                    max_tokens=max_tokens,
+                    temperature=0,
+                    extra_body={"response_format": response_format},
+                    timeout=timeout_s,
+                )
+        except (TimeoutError, APITimeoutError):
+            raise TargetFailed("timeout", f"no answer within {timeout_s:.2f} s", cost_usd=None) from None
+        except APIStatusError as error:
+            raise _status(error) from None
+        except APIConnectionError as error:
+            raise _connection(error) from None
+        except OpenAIError as error:
+            raise TargetFailed("client_error", f"could not be asked: {type(error).__name__}") from None
+        return _reply(raw.http_response.content)
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+def _prices(settings: EndpointSettings) -> Prices | None:
+    """None unless somebody set both prices: an unset price is unknown, not free."""
+    if not {"usd_per_million_input", "usd_per_million_output"} <= settings.model_fields_set:
+        return None
+    cached = settings.usd_per_million_cached
+    fresh = settings.usd_per_million_input
+    return Prices(fresh, settings.usd_per_million_output, fresh if cached is None else cached)
+
+
+def _status(error: APIStatusError) -> TargetFailed | TargetRefused:
+    status = error.status_code
+    if error.code == "content_filter":
+        return TargetRefused("the endpoint's content filter refused the request; that is final")
+    if 300 <= status < 400:
+        return TargetFailed("redirect", f"answered {status}, a redirect; none is followed")
+    return TargetFailed(f"http_{status}", f"answered {status}")
+
+
+def _connection(error: APIConnectionError) -> TargetFailed:
+    cause = error.__cause__
+    if isinstance(cause, BodyTooLarge):
+        return TargetFailed("too_large", "its response was larger than an answer may be", cost_usd=None)
+    if isinstance(cause, BodyEncoded):
+        return TargetFailed("compressed", "its response was compressed, unasked", cost_usd=None)
+    kind = type(cause).__name__ if cause is not None else "APIConnectionError"
+    if kind in ("ConnectError", "ConnectTimeout"):
+        return TargetFailed("unreachable", "cannot be reached")
+    return TargetFailed("broken_connection", f"the connection broke ({kind})", cost_usd=None)
+
+
+def _reply(body: bytes) -> ChatReply:
+    """A chat completion, taken as strictly as we use it."""
+    try:
+        data = json.loads(body)
+        choice = data["choices"][0]
+        message = choice["message"]
+        content, refusal = message.get("content"), message.get("refusal")
+        finish = choice.get("finish_reason")
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        raise TargetFailed("bad_response", "its response is not a chat completion", cost_usd=None) from None
+    refused = bool(refusal) or finish == "content_filter"
+    text = content if isinstance(content, str) else None
+    return ChatReply(text, str(finish), refused, _usage(data.get("usage")))
+
+
+def _usage(raw: object) -> Usage | None:
+    if not isinstance(raw, dict):
+        return None
+    details = raw.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    counts = [raw.get("prompt_tokens"), 0 if cached is None else cached, raw.get("completion_tokens")]
+    numbers = [n for n in counts if isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 10**9]
+    if len(numbers) != len(counts) or numbers[1] > numbers[0]:
+        return None
+    return Usage(*numbers)

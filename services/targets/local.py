@@ -1,0 +1,119 @@
+"""The local model: answers only where its calibrated threshold promises to be right often enough."""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from feature_checks.usecase import UseCase
+from registry.loading import LoadedModel
+from services.errors import ConfigError, TargetFailed
+from services.targets import Target
+from services.targets.templates import Templates
+from services.values import Answer, Declined, Envelope
+
+log = logging.getLogger(__name__)
+
+SCORE_FIELD = "score"
+"""A numeric output field of this name gets the model's confidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a model says of one request, with the threshold and digest of the very model that said it:
+    models are replaced while requests run, and a threshold belongs to one model only."""
+
+    label: str
+    confidence: float
+    threshold: float
+    digest: str
+
+
+class LocalModel(Protocol):
+    """A model in this process or behind a local service. Raises `TargetFailed` when it cannot answer."""
+
+    async def predict(self, fields: Mapping[str, object]) -> Scored: ...
+
+
+class InProcessModel:
+    """A verified model in this process. `loaded` may be replaced while requests run."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+
+    async def predict(self, fields: Mapping[str, object]) -> Scored:
+        loaded = self.loaded
+        prediction = loaded.predictor.predict(fields)  # inline: it takes a third of a millisecond
+        threshold = loaded.acceptance.threshold
+        return Scored(prediction.label, prediction.confidence, threshold, loaded.ref.digest)
+
+
+class LocalTarget(Target):
+    """Turns a prediction into the use case's output: the label, its approved texts, the score."""
+
+    name = "local"
+
+    def __init__(self, usecase: UseCase, model: LocalModel, templates: Templates) -> None:
+        self._model = model
+        self._templates = templates
+        self._label_field = usecase.label
+        self._labels = frozenset(usecase.labels)
+        self._score_field = SCORE_FIELD if _is_score(usecase) else None
+        filled = {usecase.label, *templates, self._score_field}
+        if unfilled := [n for n, spec in usecase.output.items() if spec.required and n not in filled]:
+            raise ConfigError(
+                f"{usecase.name}/usecase.yaml: a local answer cannot fill output {', '.join(unfilled)}; "
+                "give it a template file, or say `required: false`"
+            )
+
+    async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer | Declined:
+        said = await self._predict(envelope.fields)
+        if not said.confidence >= said.threshold:
+            return Declined(_too_unsure(said), said.confidence)
+        if said.label not in self._labels:
+            raise TargetFailed("unknown_label", "the local model gave a label that is not the use case's")
+        output: dict[str, object] = {self._label_field: said.label}
+        for field, texts in self._templates.items():
+            if said.label not in texts:
+                return Declined(f"there is no approved {field} for label '{said.label}'", said.confidence)
+            output[field] = texts[said.label]
+        if self._score_field:
+            output[self._score_field] = said.confidence
+        return Answer(output, said.confidence, _sure_enough(said), model=said.digest)
+
+    async def _predict(self, fields: Mapping[str, object]) -> Scored:
+        try:
+            said = await self._model.predict(fields)
+        except (TargetFailed, TimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001  — runtimes raise what they like; its text may hold the input
+            log.error("the local model broke: %s", type(error).__name__)
+            message = f"the local model broke with {type(error).__name__}"
+            raise TargetFailed("model_error", message) from None
+        if not (math.isfinite(said.confidence) and 0.0 <= said.confidence <= 1.0 and said.threshold >= 0.0):
+            raise TargetFailed("bad_score", "the local model gave a confidence that is no number from 0 to 1")
+        return said
+
+
+def _is_score(usecase: UseCase) -> bool:
+    return SCORE_FIELD in usecase.output and usecase.output[SCORE_FIELD].type == "number"
+
+
+def _sure_enough(said: Scored) -> str:
+    return f"confidence {_digits(said.confidence, said.threshold)} is at least {said.threshold:.4g}"
+
+
+def _too_unsure(said: Scored) -> str:
+    if said.threshold > 1:
+        return "this model may answer nothing by itself: its risk promise could not be met"
+    shown, bound = _digits(said.confidence, said.threshold), f"{said.threshold:.4g}"
+    return f"confidence {shown} < {bound}; at {bound} the local answer would have been used"
+
+
+def _digits(confidence: float, threshold: float) -> str:
+    """Two decimals, or as many as it takes to tell the confidence from the threshold."""
+    for decimals in (2, 4, 6):
+        if round(confidence, decimals) != round(threshold, decimals):
+            return f"{confidence:.{decimals}f}"
+    return repr(confidence)
