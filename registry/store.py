@@ -84,6 +84,8 @@ class Registry:
         with self._asking(f"registering '{name}'") as client:
             self._ensure_model(client, name, tags["use_case"])
             if found := self._versions_with(client, name, package.digest):
+                if run_id:
+                    client.set_terminated(run_id)
                 return ModelRef(name, found[0], package.digest)
             run_id = run_id or client.create_run(self._experiment(client, tags["use_case"])).info.run_id
             for metric, value in metrics.items():
@@ -138,7 +140,9 @@ class Registry:
             with self._asking(f"fetching {asked}") as client:
                 got = Path(self._fetch(client, found.run_id, _artifact_path(ref.digest), to))
         except ModelNotFound as error:
-            raise ModelNotFound(f"{asked}: MLflow knows it, but its files are gone; train it again") from error
+            raise ModelNotFound(
+                f"{asked}: MLflow knows it, but its files are gone; train it again"
+            ) from error
         if not got.resolve().is_relative_to(to.resolve()) or not got.is_dir():
             raise PackageRefused(
                 asked, str(got.name), "a folder below the one that was asked for", "another place"
