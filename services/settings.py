@@ -31,6 +31,12 @@ class EndpointSettings(BaseModel):
     usd_per_million_cached: Price | None = None  # None: cached tokens cost what other input costs
 
 
+def _default_usecases_dir() -> Path:
+    """`usecases/` here; else the one beside this package, as in a checkout or a built bento."""
+    here = Path("usecases")
+    return here if here.is_dir() else Path(__file__).parent.parent / "usecases"
+
+
 class ServiceSettings(BaseSettings):
     """What one orchestrator (or command) runs with. Secrets and addresses with passwords stay out of repr."""
 
@@ -45,7 +51,8 @@ class ServiceSettings(BaseSettings):
 
     home: Path = Field(default=Path(".switchyard"), validate_default=True)
     usecases_dir: Path = Field(
-        default=Path("usecases"), validation_alias=AliasChoices("SWITCHYARD_USECASES", "usecases_dir")
+        default_factory=_default_usecases_dir,
+        validation_alias=AliasChoices("SWITCHYARD_USECASES", "usecases_dir"),
     )
     endpoints: Mapping[str, EndpointSettings] = Field(default_factory=dict)
     on_premises_region: str | None = None  # the region that this machine stands in, for policy

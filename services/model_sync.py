@@ -1,0 +1,49 @@
+"""Fetching models that are not placed yet, in a process of its own: MLflow is slow and large to import."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from registry.errors import ModelNotFound
+from registry.loading import placed_ref
+from registry.settings import RegistrySettings
+from services.model_shelf import ALIAS
+
+
+def not_placed(names: Sequence[str], settings: RegistrySettings) -> list[str]:
+    """Those of `names` that have no placed copy on this machine."""
+    missing = []
+    for name in names:
+        try:
+            placed_ref(name, ALIAS, settings)
+        except ModelNotFound:
+            missing.append(name)
+    return missing
+
+
+def sync(names: Sequence[str], settings: RegistrySettings, timeout_s: float) -> str | None:
+    """Place what MLflow has of `names`. None when all are placed, else a line that says what is wrong.
+
+    Asks nothing where no MLflow was ever used: then there is nothing to fetch.
+    """
+    if settings.mlflow_tracking_uri is None and not (settings.home / "mlflow.db").exists():
+        return "no model was trained here yet"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "registry.sync", *names],
+        env={**os.environ, "SWITCHYARD_HOME": str(settings.home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        code = process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return f"MLflow did not answer within {timeout_s:g} s"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return None if code == 0 else f"`python -m registry.sync {' '.join(names)}` says what is wrong"
