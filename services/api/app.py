@@ -76,6 +76,14 @@ class Api(Starlette):
         """From now on answer with this runtime."""
         self._runtime = runtime
 
+    def ready(self) -> tuple[int, dict[str, Any]]:
+        """Status and body of `/readyz`. Ready with something missing is ready: answers say so themselves."""
+        if self._runtime is None:
+            return 503, {"ready": False, "reasons": ["starting"], "use_cases": {}}
+        state = self._runtime.readiness()
+        body = {"ready": state.ready, "reasons": list(state.reasons), "use_cases": dict(state.use_cases)}
+        return (200 if state.ready else 503), body
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)

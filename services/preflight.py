@@ -1,0 +1,54 @@
+"""`python -m services.preflight`: may this server start? One readable message if not, exit code 1.
+
+Run once by `bentoml serve` before it starts workers: it reads and checks everything that a worker
+would, makes keys and the state database, and fetches models that are not placed yet. In a process of
+its own, so that the supervisor stays small.
+"""
+
+import logging
+import sys
+
+from feature_checks.errors import FeatureCheckError
+from registry.errors import RegistryError
+from registry.settings import RegistrySettings
+from services.bootstrap import bootstrap, load_usecases, local_models
+from services.errors import ServiceError
+from services.model_sync import not_placed, sync
+from services.settings import ServiceSettings, load_settings
+from services.state.api_keys import ApiKeys
+from services.state.database import Database
+
+
+def main() -> int:
+    """Check, and say what is wrong or missing. Returns the exit code."""
+    logging.disable(logging.CRITICAL)  # what is wrong is said once, here
+    try:
+        settings = load_settings()
+        fetch_models(settings)
+        readiness = bootstrap(settings).readiness()
+        with Database(settings.state_db) as database:
+            has_keys = bool(ApiKeys(database).list())
+    except (ServiceError, FeatureCheckError, RegistryError) as error:
+        sys.stderr.write(f"switchyard: cannot start: {error}\n")
+        return 1
+    for name, state in readiness.use_cases.items():
+        for target, problem in state["missing"].items():
+            sys.stderr.write(f"switchyard: {name}: {target} is left out: {problem}\n")
+    if not has_keys:
+        advice = "`switchyard keys create --tenant T --role caller` makes one"
+        sys.stderr.write(f"switchyard: there is no API key yet, so nobody can ask; {advice}\n")
+    return 0
+
+
+def fetch_models(settings: ServiceSettings) -> None:
+    """Place the models that this machine lacks. Failing here only means that `local` is left out."""
+    if settings.local_models_url is not None:
+        return
+    registry = RegistrySettings(home=settings.home)
+    names = not_placed(local_models(load_usecases(settings).values()), registry)
+    if names:
+        sync(names, registry, settings.model_sync_timeout_s)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
