@@ -81,7 +81,7 @@ def receipt_claims(
         "use_case": envelope.use_case,
         "versions": dict(outcome.versions),
         "request": {"sha256": envelope.digest, "tags": sorted(envelope.tags)},
-        "answer": {"sha256": outcome.answer_digest, "redacted": bool(envelope.placeholders)},
+        "answer": {"sha256": outcome.answer_digest, "redacted": _holds_placeholders(outcome, envelope)},
         "route": outcome.route,
         "confidence": outcome.confidence,
         "degraded": outcome.degraded,
@@ -90,6 +90,14 @@ def receipt_claims(
         "cost_usd": outcome.cost_usd,
         "journal": {"file": appended.file, "seq": appended.seq, "hash": appended.hash},
     }
+
+
+def _holds_placeholders(outcome: Outcome, envelope: Envelope) -> bool:
+    """Does the delivered answer differ from the one that was digested?"""
+    if not envelope.placeholders or outcome.output is None:
+        return False
+    texts = [value for value in outcome.output.values() if isinstance(value, str)]
+    return any(placeholder in text for placeholder in envelope.placeholders for text in texts)
 
 
 def _attempt_claim(attempt: AttemptRecord) -> Mapping[str, Any]:

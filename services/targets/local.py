@@ -4,14 +4,16 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from feature_checks.usecase import UseCase
-from registry.loading import LoadedModel
 from services.errors import ConfigError, TargetFailed
 from services.targets import Target
 from services.targets.templates import Templates
 from services.values import Answer, Declined, Envelope
+
+if TYPE_CHECKING:
+    from registry.loading import LoadedModel  # with a remote model, no runtime need be imported here
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class LocalModel(Protocol):
 class InProcessModel:
     """A verified model in this process. `loaded` may be replaced while requests run."""
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: "LoadedModel") -> None:
         self.loaded = loaded
 
     async def predict(self, fields: Mapping[str, object]) -> Scored:

@@ -46,7 +46,7 @@ def load_prompt(usecase: UseCase) -> Prompt:
     parts = _CUT.split(text)
     if len(parts) != 2:
         found = len(parts) - 1
-        raise ConfigError(f"{shown}: expected one line of only '---' between system and user part, got {found}")
+        raise ConfigError(f"{shown}: expected one line '---' between system and user part, got {found}")
     system, user = (part.strip("\n") for part in parts)
     labels = usecase.allowed(usecase.label)
     _check_slots(shown, "system part", system, (LABELS,))
@@ -77,7 +77,7 @@ def _check_fences(shown: str, user: str, usecase: UseCase) -> None:
             if usecase.input[slot].type in ("string", "timestamp") and not fenced:
                 raise ConfigError(
                     f"{shown}: user part: put {{{{ {slot} }}}} on a line of its own, between a line that "
-                    "begins with '<<<' and one that ends with '>>>', so that a user's text cannot pose as yours"
+                    "begins with '<<<' and one that ends with '>>>': a user's text must not pose as yours"
                 )
 
 
