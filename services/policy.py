@@ -10,24 +10,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import cedarpy
 
 from feature_checks.usecase import UseCase
-from services.policy_source import PolicySource, read_policy
-from services.values import Envelope, Verdict
+from services.policy_source import PolicyError, PolicySource, read_policy
+from services.values import Verdict
 
 VERDICTS_KEPT = 4096
 TARGETS_KEPT = 256
 
 logger = logging.getLogger(__name__)
-
-
-class Destination(Protocol):
-    """What policy asks of a target; one that does not say is off premises, nowhere and unattested."""
-
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +36,6 @@ class PolicyQuestion:
     region: str | None = None
     on_premises: bool = False
     attested: bool = False
-
-    @classmethod
-    def about(cls, envelope: Envelope, target: Destination) -> "PolicyQuestion":
-        """May this envelope go to this target?"""
-        return cls(
-            tenant=envelope.tenant,
-            tags=envelope.tags,
-            target=target.name,
-            residency=envelope.residency,
-            purpose=envelope.purpose,
-            region=getattr(target, "region", None),
-            on_premises=getattr(target, "on_premises", False) is True,
-            attested=getattr(target, "attested", False) is True,
-        )
 
 
 class AccessPolicy:
@@ -153,3 +133,6 @@ class AccessPolicy:
 
 def _lower(word: str | None) -> str | None:
     return None if word is None else word.lower()
+
+
+__all__ = ["AccessPolicy", "PolicyError", "PolicyQuestion"]

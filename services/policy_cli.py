@@ -57,9 +57,8 @@ def explain_command(
     )
     policy = AccessPolicy.load(case)
     if unknown := sorted(tag for tag in named - policy.source.known_tags if not tag.startswith("pii_")):
-        raise ConfigError(
-            f"--tags: no data tag is called '{unknown[0]}'; known: {', '.join(sorted(policy.source.known_tags))}"
-        )
+        known_tags = ", ".join(sorted(policy.source.known_tags))
+        raise ConfigError(f"--tags: no data tag is called '{unknown[0]}'; known: {known_tags}")
     explanation = explain(policy, question)
     typer.echo(_as_json(explanation) if as_json else _as_text(explanation))
 

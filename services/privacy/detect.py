@@ -135,6 +135,7 @@ def build_detector(extra_yaml: Path | None = None, ner: NamedEntities | None = N
             ibans.Ibans(),
             *presidio.national_ids(),
             national_ids.build(),
+            national_ids.Ppsn(),
             national_ids.Documents(),
             accounts.Accounts(),
             bitcoin,

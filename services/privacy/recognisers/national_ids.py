@@ -48,6 +48,16 @@ class NationalIds:
                 yield Span(run.start, run.end, "national_id", 0.9)
 
 
+class Ppsn:
+    """Irish PPS numbers, which presidio does not know: seven digits, a check letter, perhaps one more."""
+
+    def find(self, reading: Reading, found: Sequence[Span]) -> Iterator[Span]:
+        del found
+        for match in _PPSN.finditer(reading.text):
+            if checksums.ppsn(match[0].replace(" ", "").upper()):
+                yield Span(match.start(), match.end(), "national_id", 0.7)
+
+
 class Documents:
     """Passports, driving licences and identity cards: no check, so only where the text says so."""
 
@@ -67,6 +77,7 @@ class Documents:
                     break
 
 
+_PPSN = re.compile(r"(?i)\b[0-9]{7} ?[A-W][A-IW]?\b")
 _TOKEN = re.compile(r"\b(?:[A-Z]{1,3}[ -]?|[a-z]{1,3})?[0-9][A-Za-z0-9]{4,14}\b")
 
 
