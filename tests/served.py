@@ -1,0 +1,94 @@
+"""The whole API in the test's own process: real pipeline, journal and receipts; fakes at the edges."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from registry.loading import LoadedModel
+from registry.records import Acceptance, ModelRef
+from services import keys
+from services.api.app import Api
+from services.bootstrap import Edges, bootstrap
+from services.runtime import Runtime
+from services.settings import load_settings
+from services.state.api_keys import ApiKeys
+from services.state.database import Database
+from tests.fakes import REPOSITORY, FakeChat, FakePolicy, FakePredictor, support
+
+
+@dataclass
+class FakePlaced:
+    """`services.model_shelf.Placed`: one model for whatever name, or `error`."""
+
+    predictor: FakePredictor
+    threshold: float = 0.8
+    version: int = 1
+    error: Exception | None = None
+
+    def ref(self, name: str) -> ModelRef:
+        if self.error:
+            raise self.error
+        return ModelRef(name, self.version, f"{self.version:x}" * 64)
+
+    def load(self, name: str) -> LoadedModel:
+        acceptance = Acceptance(threshold=self.threshold, max_error=0.02, confidence=0.95, method="fake")
+        return LoadedModel(
+            ref=self.ref(name),
+            predictor=self.predictor,
+            acceptance=acceptance,
+            labels=self.predictor.labels,
+            inputs=("text",),
+            kind="text_classifier",
+            key_id="fake",
+            contract_version="fake",
+        )
+
+
+@dataclass
+class Served:
+    """A running API. `client` has a key with every role; `key(…)` issues others."""
+
+    api: Api
+    runtime: Runtime
+    client: httpx.AsyncClient
+    chat: FakeChat
+    predictor: FakePredictor
+    placed: FakePlaced
+    policy: FakePolicy = field(default_factory=FakePolicy)
+
+    def key(self, *roles: str, tenant: str = "acme", days: int = 30) -> str:
+        key, record = keys.issue(tenant, roles or ("caller",), keys.utc_now(), days)
+        with Database(self.runtime.settings.state_db) as database:
+            ApiKeys(database).add(record)
+        return key
+
+    async def decide(self, text: str = "Where is my card?", **changes: Any) -> httpx.Response:
+        body = {"use_case": "support", "input": {"text": text}, **changes}
+        return await self.client.post("/v1/decide", json=body)
+
+
+def all_bytes(folder: Path) -> bytes:
+    """Every byte of every file under a folder: what a search for planted secrets walks."""
+    return b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+@asynccontextmanager
+async def served(home: Path, confidence: float = 0.99, **settings: Any) -> AsyncIterator[Served]:
+    """The API with the shipped use case, a local model of that confidence, and one fake endpoint."""
+    usecase = support()
+    predictor = FakePredictor(usecase.labels, usecase.labels[0], confidence)
+    chat, placed, policy = FakeChat(), FakePlaced(predictor), FakePolicy()
+    edges = Edges(placed=placed, endpoints={"primary": chat}, policy=lambda _: policy)
+    configured = load_settings(home=home, usecases_dir=REPOSITORY / "usecases", **settings)
+    api = Api()
+    async with bootstrap(configured, edges) as runtime:
+        api.start(runtime)
+        transport = httpx.ASGITransport(app=api, client=("127.0.0.1", 50000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://switchyard") as client:
+            running = Served(api, runtime, client, chat, predictor, placed, policy)
+            client.headers["authorization"] = f"Bearer {running.key(*keys.ROLES)}"
+            yield running
