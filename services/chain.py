@@ -49,7 +49,7 @@ class ChainReport:
 
 
 def to_line(record: Mapping[str, Any]) -> tuple[bytes, str]:
-    """The line for a record, newline included, and its hash."""
+    """The line for a record (not empty, without a key `hash`), newline included, and its hash."""
     body = _encode(record).encode("utf-8")
     digest = hashlib.sha256(body).hexdigest()
     return b'%b,"hash":"%b"}\n' % (body[:-1], digest.encode()), digest

@@ -111,8 +111,8 @@ class _Writer:
                     self._last = file.append(kind, content)
                     return file, self._last
                 except Unusable as unusable:
-                    log.error("journal: a new file is begun: %s", unusable)
-                    self._leave(str(unusable))
+                    log.error("journal: a new file is begun: %s", unusable.why)
+                    self._leave(unusable.why)
             file = self._file = JournalFile.create(self._folder, self._why_next, self._last)
             self._last = file.append(kind, content)
             return file, self._last

@@ -24,8 +24,12 @@ class Appended:
     at: str  # ISO 8601, UTC
 
 
-class Unusable(Exception):  # noqa: N818  — internal to the journal, a state and not a fault
+class Unusable(OSError):  # noqa: N818  — a state of the file, as the errors of this room are named
     """This file must not be written any more; a new one must be begun."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(errno.EIO, why)
+        self.why = why
 
 
 class JournalFile:
