@@ -83,6 +83,8 @@ def _add_sameness(frames: Splits, contract: FeatureContract) -> None:
     in_test = set(row_keys(frames["test"], contract.identity, loose=False))
     for split, frame in frames.items():
         frame["::labels_of_same"] = keys[split].map(labels_of).astype("int64")
+        for name in contract.identity:  # empty rows are refused for that, not for being alike
+            frame.loc[frame[f"{name}::blank"], "::labels_of_same"] = 1
         if split != "test":
             frame["::also_in_test"] = row_keys(frame, contract.identity, loose=False).isin(in_test)
 
@@ -91,7 +93,8 @@ def _add_label_counts(frames: Splits, contract: FeatureContract) -> None:
     train, test = frames["train"], frames["test"]
     if contract.label in train.columns and contract.label in test.columns:
         counts = train[contract.label].value_counts()
-        train["::rows_of_label"] = train[contract.label].map(counts).fillna(0).astype("int64")
+        known = train[contract.label].isin(set(contract.labels))
+        train["::rows_of_label"] = train[contract.label].map(counts).where(known).astype("Int64")
         test["::trained"] = test[contract.label].isin(set(counts.index))
 
 

@@ -4,6 +4,7 @@ It is looked for in `SWITCHYARD_DATA_MIRROR` (any file in that tree with the rig
 cache, then at its public address. Other bytes than those named are never used, nor kept.
 """
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -49,7 +50,8 @@ def fetch_file(
         except Exception as error:  # noqa: BLE001  — handed to the waiting thread, which raises it
             outcome.append(error)
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there is no folder to tidy
+                partial.unlink(missing_ok=True)
 
     # A thread of its own, since resolving a name cannot be given a time limit.
     worker = threading.Thread(target=download, daemon=True, name=f"fetch {name}")

@@ -67,9 +67,12 @@ def _field(field: FieldContract) -> "Iterator[Expectation]":
     if field.type == "string":
         if field.min_length > 0:
             yield _always(f"{name}::blank", False, f"{name} is not empty", "every row")
-        meta = _meta(f"{name} has a bounded length", f"{field.min_length} to {field.max_length} characters")
+        # A least length of one is what "not empty" says already.
+        least = field.min_length if field.min_length > 1 else None
+        bound = f"{least} to {field.max_length}" if least else f"at most {field.max_length}"
+        meta = _meta(f"{name} has a bounded length", f"{bound} characters")
         yield gxe.ExpectColumnValueLengthsToBeBetween(
-            column=name, min_value=field.min_length, max_value=field.max_length, meta=meta
+            column=name, min_value=least, max_value=field.max_length, meta=meta
         )
         what = f"{name} is rightly encoded"
         yield _always(f"{name}::damaged", False, what, "no replacement or control characters, no mojibake")
