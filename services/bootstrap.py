@@ -1,4 +1,7 @@
-"""The only place that builds what lives as long as the process. Tests hand in fakes for the edges."""
+"""The only place that builds what lives as long as the process. Tests hand in fakes for the edges.
+
+Clients that not every deployment has are imported where they are built: the openai SDK alone takes 1.5 s.
+"""
 
 import asyncio
 import logging
@@ -15,7 +18,6 @@ from services.errors import ConfigError
 from services.hash_key import load_hash_key
 from services.ingress import Ingress
 from services.journal import Journal
-from services.local_client import RemoteModel, local_models_client
 from services.model_shelf import ModelShelf, Placed, PlacedOnDisk
 from services.pipeline import Pipeline
 from services.policy import AccessPolicy
@@ -30,7 +32,6 @@ from services.state.database import Database
 from services.state.rate_counters import LoopCounters
 from services.state.repeats import Repeats
 from services.targets.chat import Chat
-from services.targets.endpoint import ChatEndpoint
 from services.targets.local import LocalModel
 from services.telemetry import Telemetry
 
@@ -142,11 +143,10 @@ class _UseCases:
         self._detector = detector
         self._policy = edges.policy or AccessPolicy.load
         self._endpoints = edges.endpoints if edges.endpoints is not None else _endpoints(settings, closing)
-        self._remote = None
+        self._remote: Callable[[str], LocalModel] | None = None
         self.shelf: ModelShelf | None = None
         if settings.local_models_url is not None:
-            self._remote = local_models_client(settings.local_models_url, settings.local_models_timeout_s)
-            closing.push_async_callback(self._remote.aclose)
+            self._remote = _remote_models(settings.local_models_url, settings.local_models_timeout_s, closing)
         else:
             self.shelf = build_shelf(settings, usecases.values(), edges.placed)
 
@@ -172,7 +172,7 @@ class _UseCases:
 
     def _local(self, usecase: UseCase) -> LocalModel | None:
         if self._remote is not None:
-            return RemoteModel(self._remote, usecase.name)
+            return self._remote(usecase.name)
         if self.shelf is None or usecase.local is None:
             return None
         return self.shelf.get(usecase.local.model)
@@ -193,7 +193,19 @@ class _UseCases:
         return found
 
 
+def _remote_models(url: str, timeout_s: float, closing: AsyncExitStack) -> Callable[[str], LocalModel]:
+    from services.local_client import RemoteModel, local_models_client
+
+    client = local_models_client(url, timeout_s)
+    closing.push_async_callback(client.aclose)
+    return lambda usecase: RemoteModel(client, usecase)
+
+
 def _endpoints(settings: ServiceSettings, closing: AsyncExitStack) -> dict[str, Chat]:
+    if not settings.endpoints:
+        return {}
+    from services.targets.endpoint import ChatEndpoint
+
     endpoints: dict[str, Chat] = {}
     for name, configured in settings.endpoints.items():
         endpoint = ChatEndpoint(name, configured)

@@ -1,7 +1,7 @@
 """The orchestrator: `bentoml serve services.orchestrator:Orchestrator`.
 
 BentoML packages, starts, scales and watches it. What it answers is the mounted ASGI app, so read on in
-`services/api/app.py`, then `services/pipeline.py`.
+`services/api/app.py`, then `services/pipeline.py`. Imports are late where only a worker needs them.
 """
 
 import gc
@@ -10,7 +10,7 @@ import sys
 
 import bentoml
 
-from services.api.app import Api
+from services.api.mount import Api
 from services.api.probes import Probes
 from services.service_config import orchestrator_config
 from services.settings import load_settings
@@ -32,11 +32,13 @@ class Orchestrator:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML's are
     async def start(self) -> None:
+        from services.api.app import Dispatcher
         from services.bootstrap import bootstrap
 
         self.runtime = bootstrap(load_settings())
         await self.runtime.__aenter__()
-        api.start(self.runtime)
+        dispatcher = Dispatcher(self.runtime)
+        api.start(dispatcher, dispatcher.ready)
         # A full collection of this heap takes 18-75 ms; what is there now will stay anyway.
         gc.collect()
         gc.freeze()

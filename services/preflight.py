@@ -11,9 +11,10 @@ import sys
 from feature_checks.errors import FeatureCheckError
 from registry.errors import RegistryError
 from registry.settings import RegistrySettings
-from services.bootstrap import bootstrap, load_usecases, local_models
+from services.bootstrap import Edges, bootstrap, load_usecases, local_models
 from services.errors import ServiceError
 from services.model_sync import not_placed, sync
+from services.privacy.detect import Detector
 from services.settings import ServiceSettings, load_settings
 from services.state.api_keys import ApiKeys
 from services.state.database import Database
@@ -25,7 +26,8 @@ def main() -> int:
     try:
         settings = load_settings()
         fetch_models(settings)
-        readiness = bootstrap(settings).readiness()
+        # Recognisers take seconds to import and nothing of a use case depends on them.
+        readiness = bootstrap(settings, Edges(detector=Detector((), (), (), ()))).readiness()
         with Database(settings.state_db) as database:
             has_keys = bool(ApiKeys(database).list())
     except (ServiceError, FeatureCheckError, RegistryError) as error:

@@ -11,7 +11,8 @@ import httpx
 from registry.loading import LoadedModel
 from registry.records import Acceptance, ModelRef
 from services import keys
-from services.api.app import Api
+from services.api.app import Dispatcher
+from services.api.mount import Api
 from services.bootstrap import Edges, bootstrap
 from services.runtime import Runtime
 from services.settings import load_settings
@@ -86,7 +87,8 @@ async def served(home: Path, confidence: float = 0.99, **settings: Any) -> Async
     configured = load_settings(home=home, usecases_dir=REPOSITORY / "usecases", **settings)
     api = Api()
     async with bootstrap(configured, edges) as runtime:
-        api.start(runtime)
+        dispatcher = Dispatcher(runtime)
+        api.start(dispatcher, dispatcher.ready)
         transport = httpx.ASGITransport(app=api, client=("127.0.0.1", 50000))
         async with httpx.AsyncClient(transport=transport, base_url="http://switchyard") as client:
             running = Served(api, runtime, client, chat, predictor, placed, policy)

@@ -1,4 +1,4 @@
-"""The ASGI app behind `/v1/*`: route, authenticate, hand over, answer. Mounted by the orchestrator.
+"""The ASGI app behind `/v1/*`: route, authenticate, hand over, answer. `mount.py` gives it the requests.
 
 One visible table says which path takes which method, who may call it and who answers. Whatever goes
 wrong ends as `{"error": …}`; nothing of a request reaches a log.
@@ -9,9 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
-
-from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount, Route
 
 from services.api import documents, native, openai
 from services.api.body import ClientGoneError, drain
@@ -62,32 +59,19 @@ _PATTERNS = tuple(
 )
 
 
-class Api(Starlette):
-    """A Starlette application by its routes, which BentoML reads to mount it; it dispatches by itself."""
+class Dispatcher:
+    """Answers requests with one runtime."""
 
-    def __init__(self) -> None:
-        self._runtime: Runtime | None = None
-        # Everything under /v1 is ours, so that an unknown path there gets our kind of 404.
-        routes: list[BaseRoute] = [Mount("/v1", app=self)]
-        routes += [Route(path, _never, methods=["GET"]) for path in _EXACT if not path.startswith("/v1")]
-        super().__init__(routes=routes)
-
-    def start(self, runtime: Runtime) -> None:
-        """From now on answer with this runtime."""
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Status and body of `/readyz`. Ready with something missing is ready: answers say so themselves."""
-        if self._runtime is None:
-            return 503, {"ready": False, "reasons": ["starting"], "use_cases": {}}
         state = self._runtime.readiness()
         body = {"ready": state.ready, "reasons": list(state.reasons), "use_cases": dict(state.use_cases)}
         return (200 if state.ready else 503), body
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
         started = time.perf_counter()
         request = Request(scope, receive)
         endpoint = _find(request)
@@ -101,14 +85,12 @@ class Api(Starlette):
             response = unexpected(error, request.id)
         if not request.body_done and request.method not in ("GET", "HEAD"):
             await drain(receive)
-        if self._runtime is not None:
-            path = endpoint.path if endpoint else OTHER
-            self._runtime.telemetry.request(path, response.status, time.perf_counter() - started)
+        path = endpoint.path if endpoint else OTHER
+        self._runtime.telemetry.request(path, response.status, time.perf_counter() - started)
         await _send(response, request, send)
 
     async def _answer(self, request: Request, endpoint: Endpoint | None) -> Response:
-        runtime = self._runtime
-        if endpoint is None or runtime is None:
+        if endpoint is None:
             raise NotFound("there is no such path; /v1/docs lists them")
         handler = endpoint.handlers.get(request.method)
         if handler is None:
@@ -118,8 +100,9 @@ class Api(Starlette):
         request.trace_id = trace_id(headers.get("traceparent"))
         if endpoint.role is not None:
             role = None if endpoint.role == ANY_ROLE else endpoint.role
-            request.caller = runtime.ingress.admit(headers.get("authorization"), request.address, role)
-        return await handler(request, runtime)
+            authorization = headers.get("authorization")
+            request.caller = self._runtime.ingress.admit(authorization, request.address, role)
+        return await handler(request, self._runtime)
 
 
 def _find(request: Request) -> Endpoint | None:
@@ -145,7 +128,3 @@ async def _send(response: Response, request: Request, send: Send) -> None:
     async for chunk in response.stream:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
-
-
-async def _never(_: Any) -> Any:
-    raise RuntimeError("Api answers by itself; its routes only tell BentoML what it serves")

@@ -1,9 +1,9 @@
 """`/readyz` with a body: may traffic come, which configuration is served, and what is missing."""
 
+import json
 from typing import Any
 
-from services.api.app import Api
-from services.api.messages import dump
+from services.api.mount import Api
 
 PATHS = frozenset({"/readyz"})
 
@@ -20,7 +20,7 @@ class Probes:
             await self._app(scope, receive, send)
             return
         status, body = self._api.ready()
-        content = dump(body)
+        content = json.dumps(body).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(content)).encode()),
