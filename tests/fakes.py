@@ -12,9 +12,10 @@ import numpy as np
 from feature_checks.usecase import UseCase, load_usecase
 from registry.records import Prediction
 from services.policy import PolicyQuestion
+from services.prices import Prices, Usage
 from services.privacy.kinds import Span
 from services.targets import Target
-from services.targets.chat import ChatReply, Prices, Usage
+from services.targets.chat import ChatReply
 from services.targets.local import Scored
 from services.values import Answer, Call, Caller, Context, Declined, Envelope, Verdict
 
@@ -77,7 +78,7 @@ class FakeChat:
     region: str | None = "eu"
     on_premises: bool = False
     attested: bool = False
-    prices: Prices | None = field(default_factory=lambda: Prices(1.0, 2.0, 0.5))
+    prices: Prices = field(default_factory=lambda: Prices.from_usd(1.0, 2.0, 0.5))
     reply: ChatReply | None = None
     error: Exception | None = None
     prompts: list[tuple[str, str]] = field(default_factory=list)
@@ -94,7 +95,7 @@ class FakeChat:
 
 
 def chat_reply(content: str | None, finish: str = "stop", refused: bool = False) -> ChatReply:
-    return ChatReply(content, finish, refused, Usage(1000, 0, 100))
+    return ChatReply(content, finish, refused, Usage(1000, 100))
 
 
 class FakeTarget(Target):

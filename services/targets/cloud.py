@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from feature_checks.usecase import UseCase
 from services.errors import TargetFailed, TargetRefused
+from services.prices import cost_usd
 from services.targets import Target
 from services.targets.answer_schema import AnswerSchema
 from services.targets.chat import Chat, ChatReply
@@ -39,16 +40,17 @@ class CloudTarget(Target):
             usecase.cloud.max_output_tokens,
             timeout_s,
         )
-        cost_usd, said = self._cost(reply)
+        cost = cost_usd(reply.usage, self._endpoint.prices)
         if reply.refused:
             message = "the model refused for reasons of safety; that is final"
-            raise TargetRefused(message, cost_usd=cost_usd, model=self._endpoint.model)
+            raise TargetRefused(message, cost_usd=cost.usd, model=self._endpoint.model)
         try:
             output = self._output(reply)
         except TargetFailed as failure:
-            raise TargetFailed(failure.kind, failure.message, cost_usd=cost_usd) from None
+            raise TargetFailed(failure.kind, failure.message, cost_usd=cost.usd) from None
+        said = f"answered; cost {cost.usd:.6f} USD" if cost.usd is not None else f"answered; {cost.reason}"
         usage = None if reply.usage is None else asdict(reply.usage)
-        return Answer(output, None, f"answered; {said}", cost_usd, self._endpoint.model, usage)
+        return Answer(output, None, said, cost.usd, self._endpoint.model, usage)
 
     def _output(self, reply: ChatReply) -> dict[str, object]:
         if reply.finish_reason == "length":
@@ -58,12 +60,3 @@ class CloudTarget(Target):
         if reply.content is None:
             raise TargetFailed("empty", "its response holds no answer")
         return self._schema.parse(reply.content)
-
-    def _cost(self, reply: ChatReply) -> tuple[float | None, str]:
-        """Dollars, None when unknown, and how to say it."""
-        if reply.usage is None:
-            return None, "cost unknown: the endpoint reported no usage"
-        if self._endpoint.prices is None:
-            return None, "cost unknown: no price is set for the endpoint"
-        cost_usd = self._endpoint.prices.cost_usd(reply.usage)
-        return cost_usd, f"cost {cost_usd:.6f} USD"

@@ -12,8 +12,9 @@ from typing import Any
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
 
 from services.errors import TargetFailed, TargetRefused
+from services.prices import UNPRICED, Prices, Usage
 from services.settings import EndpointSettings
-from services.targets.chat import ChatReply, Prices, Usage
+from services.targets.chat import ChatReply
 from services.targets.transport import BodyEncoded, BodyTooLarge, bounded_client
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -67,13 +68,13 @@ class ChatEndpoint:
         await self._client.close()
 
 
-def _prices(settings: EndpointSettings) -> Prices | None:
-    """None unless somebody set both prices: an unset price is unknown, not free."""
+def _prices(settings: EndpointSettings) -> Prices:
+    """Unpriced unless somebody set both prices: one that nobody set is unknown, not free."""
     if not {"usd_per_million_input", "usd_per_million_output"} <= settings.model_fields_set:
-        return None
-    cached = settings.usd_per_million_cached
-    fresh = settings.usd_per_million_input
-    return Prices(fresh, settings.usd_per_million_output, fresh if cached is None else cached)
+        return UNPRICED
+    return Prices.from_usd(
+        settings.usd_per_million_input, settings.usd_per_million_output, settings.usd_per_million_cached
+    )
 
 
 def _status(error: APIStatusError) -> TargetFailed | TargetRefused:
@@ -109,16 +110,6 @@ def _reply(body: bytes) -> ChatReply:
         raise TargetFailed("bad_response", "its response is not a chat completion", cost_usd=None) from None
     refused = bool(refusal) or finish == "content_filter"
     text = content if isinstance(content, str) else None
-    return ChatReply(text, str(finish), refused, _usage(data.get("usage")))
-
-
-def _usage(raw: object) -> Usage | None:
-    if not isinstance(raw, dict):
-        return None
-    details = raw.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    counts = [raw.get("prompt_tokens"), 0 if cached is None else cached, raw.get("completion_tokens")]
-    numbers = [n for n in counts if isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 10**9]
-    if len(numbers) != len(counts) or numbers[1] > numbers[0]:
-        return None
-    return Usage(*numbers)
+    raw = data.get("usage")
+    usage = Usage.from_openai(raw) if isinstance(raw, dict) else None
+    return ChatReply(text, str(finish), refused, usage)
