@@ -19,7 +19,7 @@ from services.hash_key import load_hash_key
 from services.ingress import Ingress
 from services.journal import Journal
 from services.model_shelf import ModelShelf, Placed, PlacedOnDisk
-from services.pipeline import Pipeline
+from services.pipeline import Observer, Pipeline
 from services.policy import AccessPolicy
 from services.prepare import prepare
 from services.prepared import Policy, PreparedUseCase
@@ -46,6 +46,7 @@ class Edges:
     endpoints: Mapping[str, Chat] | None = None
     policy: Callable[[UseCase], Policy] | None = None
     detector: Detector | None = None
+    observers: tuple[Observer, ...] = ()
 
 
 def load_usecases(settings: ServiceSettings) -> dict[str, UseCase]:
@@ -97,7 +98,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         journal=journal,
         receipts=receipts,
         hash_key=hash_key,
-        observers=(telemetry.recorded,),
+        observers=(telemetry.recorded, *edges.observers),
     )
     telemetry.serving({name: usecase.version for name, usecase in usecases.items()})
     limits = RateLimits(
@@ -123,6 +124,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         journal_dir=settings.journal_dir,
         keys_dir=settings.keys_dir,
         readiness=readiness,
+        local_model=lambda name: builder.local(usecases[name]),
         background=_follow(builder, pipeline, settings.model_poll_s, closing),
         _closing=closing,
     )
@@ -162,7 +164,7 @@ class _UseCases:
             usecase,
             policy=self._policy(usecase),
             detector=self._detector,
-            local=self._local(usecase),
+            local=self.local(usecase),
             endpoints=self._endpoints,
         )
         problem = self._problem(usecase)
@@ -170,7 +172,7 @@ class _UseCases:
             return prepared
         return replace(prepared, missing={**prepared.missing, "local": problem})
 
-    def _local(self, usecase: UseCase) -> LocalModel | None:
+    def local(self, usecase: UseCase) -> LocalModel | None:
         if self._remote is not None:
             return self._remote(usecase.name)
         if self.shelf is None or usecase.local is None:

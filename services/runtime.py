@@ -13,6 +13,7 @@ from services.ingress import Ingress
 from services.pipeline import Pipeline
 from services.settings import ServiceSettings
 from services.state.repeats import Repeats
+from services.targets.local import LocalModel
 from services.telemetry import Telemetry
 
 
@@ -40,6 +41,7 @@ class Runtime:
     journal_dir: Path
     keys_dir: Path
     readiness: Callable[[], Readiness]
+    local_model: Callable[[str], LocalModel | None]
     background: Callable[[], Awaitable[None]]
     _closing: AsyncExitStack = field(repr=False)
 

@@ -1,0 +1,161 @@
+"""`switchyard audit show|verify` and `switchyard receipt verify`: what was decided, and the proof of it."""
+
+import json
+import sys
+from heapq import nlargest
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.errors import ConfigError, NotFound, ReceiptRefused
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def audit_commands(root: typer.Typer) -> None:
+    """Add the groups `audit` and `receipt`."""
+    audit = typer.Typer(help="The journal: every decision, hash-chained.", no_args_is_help=True)
+    audit.command("show")(show)
+    audit.command("verify")(verify)
+    root.add_typer(audit, name="audit")
+    receipt = typer.Typer(help="Receipts: signed statements of how answers came to be.", no_args_is_help=True)
+    receipt.command("verify")(verify_one)
+    root.add_typer(receipt, name="receipt")
+
+
+def show(
+    decision: Annotated[str | None, typer.Argument(metavar="ID", help="A decision's id.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Instead: the last N decisions.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the journal holds of a decision, or of the last ones. All of it is redacted.
+
+    Example: switchyard audit show --last 5
+    """
+    if (decision is None) == (last is None):
+        raise ConfigError("expected either an ID or --last N")
+    from services.journal_reader import find_decision, read_entries
+
+    folder = _journal()
+    if decision is not None:
+        entry = find_decision(folder, decision)
+        if entry is None:
+            raise NotFound(f"there is no decision with this id in {folder.name}/")
+        typer.echo(json.dumps(entry.record, indent=None if as_json else 2))
+        return
+    decisions = (e.record for e in read_entries(folder) if e.record.get("kind") == "decision")
+    newest = nlargest(last or 1, decisions, key=lambda record: str(record["id"]))  # ids follow time
+    records = [dict(record) for record in reversed(newest)]
+    if as_json:
+        typer.echo(json.dumps(records))
+    elif not records:
+        typer.echo("the journal holds no decision yet")
+    else:
+        _print_table(records)
+
+
+def verify(as_json: Json = False) -> None:
+    """Check every journal file: nothing changed, removed, reordered or forged. Exit code 1 if so.
+
+    Example: switchyard audit verify --json
+    """
+    from services.journal_reader import verify_journal
+
+    report = verify_journal(_journal())
+    problems = [str(problem) for problem in report.problems]
+    if as_json:
+        found = {"ok": not problems, "files": len(report.files), "records": report.records}
+        typer.echo(json.dumps({**found, "problems": problems}))
+    else:
+        typer.echo(f"{report.records} records in {len(report.files)} intact files")
+        for problem in problems:
+            typer.echo(f"BROKEN: {problem}")
+    if problems:
+        raise typer.Exit(1)
+
+
+def verify_one(
+    receipt: Annotated[
+        str, typer.Argument(help="The receipt, a file that holds it, or - for standard input.")
+    ],
+    jwks: Annotated[
+        Path | None, typer.Option(help="The public keys; default: keys/jwks.json of this home.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a receipt, offline, with the public keys alone. Exit code 1 when it cannot be trusted.
+
+    Example: switchyard receipt verify answer.jws --jwks jwks.json
+    """
+    from services.receipt_check import verify_receipt
+
+    try:
+        claims = verify_receipt(_read_receipt(receipt), _read_jwks(jwks))
+    except ReceiptRefused as refused:
+        if as_json:
+            typer.echo(json.dumps({"valid": False, "reason": refused.message}))
+        else:
+            sys.stderr.write(f"not valid: {refused.message}\n")
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps({"valid": True, "claims": claims}))
+    else:
+        typer.echo(_as_text(claims))
+
+
+def _as_text(claims: dict[str, Any]) -> str:
+    tried = ", ".join(f"{attempt['target']} {attempt['outcome']}" for attempt in claims["attempts"])
+    versions = ", ".join(f"{name} {str(value)[:12]}" for name, value in claims["versions"].items())
+    return "\n".join(
+        (
+            f"valid: decision {claims['id']} of {claims['use_case']}, answered by {claims['route']}",
+            f"tried: {tried}",
+            f"versions: {versions}",
+            f"journal: record {claims['journal']['seq']} of {claims['journal']['file']}",
+        )
+    )
+
+
+def _read_receipt(given: str) -> str:
+    if given == "-":
+        return sys.stdin.read().strip()
+    if given.count(".") == 2 and given.startswith("ey"):
+        return given.strip()
+    try:
+        return Path(given).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{given[:80]}: is neither a receipt nor a file that can be read") from error
+
+
+def _read_jwks(given: Path | None) -> dict[str, Any]:
+    from services.settings import load_settings
+
+    file = given or load_settings().keys_dir / "jwks.json"
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: expected a JWKS file; fetch it from /.well-known/jwks.json") from error
+    return found
+
+
+def _print_table(records: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "time", "tenant", "use case", "route", "degraded"):
+        table.add_column(column, no_wrap=True)
+    for record in records:
+        degraded = "yes" if record["degraded"] else ""
+        time = str(record.get("ts", ""))[:19].replace("T", " ")
+        table.add_row(
+            record["id"], time, record["tenant"], record["use_case"], record["route"] or "none", degraded
+        )
+    Console().print(table)
+
+
+def _journal() -> Path:
+    from services.settings import load_settings
+
+    return load_settings().journal_dir

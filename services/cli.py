@@ -1,0 +1,16 @@
+"""Commands of this room: `switchyard keys`, `audit`, `receipt`, `evaluate` and `policy`."""
+
+import typer
+
+from services.audit_cli import audit_commands
+from services.evaluate_cli import evaluate_commands
+from services.keys_cli import key_commands
+from services.policy_cli import policy_commands
+
+
+def commands(root: typer.Typer) -> None:
+    """Add this room's commands to the command tree."""
+    evaluate_commands(root)
+    key_commands(root)
+    audit_commands(root)
+    policy_commands(root)
