@@ -79,6 +79,36 @@ def cpr(digits: str) -> bool:
     return _month_and_day(digits[2:4], digits[:2])
 
 
+def ssn(digits: str) -> bool:
+    """US social security number: it has no check digit, only ranges that are never given out."""
+    never = digits[:3] in ("000", "666") or digits[3:5] == "00" or digits[5:] == "0000"
+    return digits[0] != "9" and not never
+
+
+def itin(digits: str) -> bool:
+    """US taxpayer number: begins with 9, its fourth and fifth digits are 50 or more."""
+    return digits[0] == "9" and digits[3] in "56789"
+
+
+def cnp(digits: str) -> bool:
+    """Romanian personal number: a date and a check digit by 11."""
+    check = _weighted(digits[:12], (2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9)) % 11
+    return _month_and_day(digits[3:5], digits[5:7]) and int(digits[12]) == (1 if check == 10 else check)
+
+
+def rodne_cislo(digits: str) -> bool:
+    """Czech and Slovak birth number of ten digits: divisible by 11, month plus 50 for women."""
+    return int(digits) % 11 == 0 and _month_and_day(str(int(digits[2:4]) % 50 % 20), digits[4:6])
+
+
+def isikukood(digits: str) -> bool:
+    """Estonian and Lithuanian personal code: a date, and a check digit by 11 in one or two rounds."""
+    check = _weighted(digits[:10], (1, 2, 3, 4, 5, 6, 7, 8, 9, 1)) % 11
+    if check == 10:
+        check = _weighted(digits[:10], (3, 4, 5, 6, 7, 8, 9, 1, 2, 3)) % 11 % 10
+    return _month_and_day(digits[3:5], digits[5:7]) and int(digits[10]) == check
+
+
 def ppsn(text: str) -> bool:
     """Irish PPS number: seven digits, a check letter, perhaps a second letter. Upper case."""
     total = _weighted(text[:7], tuple(range(8, 1, -1)))

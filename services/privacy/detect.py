@@ -17,6 +17,7 @@ from services.privacy.recognisers.base import Recogniser
 
 _REVERSING = "\u202e"  # right-to-left override: what follows is shown backwards
 _COLONS = re.compile(r"::|:[0-9a-fA-F]{1,4}:")
+_LONG_WORD = re.compile(r"[A-Za-z0-9]{25}")
 _MAY_BE_MORE_THAN_A_COUNT = re.compile(r"[0-9](?:[^0-9\n]{0,3}[0-9]){3}")
 """Four digits close together: below that there is no card, id, phone number, IP address or date."""
 
@@ -37,13 +38,15 @@ class Detector:
         self,
         with_digits: Sequence[Recogniser],
         with_at: Sequence[Recogniser],
+        with_long_words: Sequence[Recogniser],
         with_colons: Sequence[Recogniser],
         always: Sequence[Recogniser],
         kinds: Sequence[str] = BUILT_IN,
         ner: NamedEntities | None = None,
     ) -> None:
         self._with_digits, self._with_at = tuple(with_digits), tuple(with_at)
-        self._with_colons, self._always = tuple(with_colons), tuple(always)
+        self._with_long_words, self._with_colons = tuple(with_long_words), tuple(with_colons)
+        self._always = tuple(always)
         self._ner = ner
         self.kinds = tuple(kinds)
 
@@ -79,6 +82,8 @@ class Detector:
             yield from self._with_at
         if _MAY_BE_MORE_THAN_A_COUNT.search(text):
             yield from self._with_digits
+        if _LONG_WORD.search(text):
+            yield from self._with_long_words
         if _COLONS.search(text):
             yield from self._with_colons
         yield from self._always
@@ -133,19 +138,18 @@ def build_detector(extra_yaml: Path | None = None, ner: NamedEntities | None = N
         with_digits=(
             cards.Cards(),
             ibans.Ibans(),
+            ip,
+            phones.Phones(international=True),
             *presidio.national_ids(),
             national_ids.build(),
             national_ids.Ppsn(),
             national_ids.Documents(),
             accounts.Accounts(),
-            bitcoin,
-            contacts.Crypto(),
-            birth_dates.BirthDates(),
-            ip,
-            phones.Phones(),  # last: it leaves alone what the others have claimed
+            phones.Phones(international=False),  # last: it leaves alone what the others have claimed
         ),
+        with_long_words=(bitcoin, contacts.Crypto()),
         with_colons=(ip,),
-        always=(secrets.Secrets(), names.Names(), *extra),
+        always=(secrets.Secrets(), names.Names(), birth_dates.BirthDates(), contacts.SpeltEmails(), *extra),
         kinds=(*BUILT_IN, *dict.fromkeys(pattern.kind for pattern in extra if pattern.kind not in BUILT_IN)),
         ner=ner,
     )

@@ -18,7 +18,7 @@ class Words:
     """
 
     def __init__(self, listed: str) -> None:
-        self.words = phrases(listed)
+        self.words = tuple((word.removesuffix("$"), word.endswith("$")) for word in phrases(listed))
 
 
 def phrases(listed: str) -> tuple[str, ...]:
@@ -136,18 +136,19 @@ class Reading:
         """Where these words begin, in order. Looked up once a text."""
         known = self._places.get(words)
         if known is None:
-            known = self._places[words] = sorted({at for word in words.words for at in self._begin(word)})
+            lower = self.lower
+            there = [(word, whole) for word, whole in words.words if word in lower]
+            known = self._places[words] = sorted({at for word in there for at in self._begin(*word)})
         return known
 
-    def _begin(self, word: str) -> Iterator[int]:
-        lower, whole = self.lower, word.endswith("$")
-        bare = word.removesuffix("$")
-        at = lower.find(bare)
+    def _begin(self, word: str, whole: bool) -> Iterator[int]:
+        lower = self.lower
+        at = lower.find(word)
         while at >= 0:
-            end = at + len(bare)
+            end = at + len(word)
             if not (at and lower[at - 1].isalpha()) and not (whole and lower[end : end + 1].isalpha()):
                 yield at
-            at = lower.find(bare, end)
+            at = lower.find(word, end)
 
     def near(self, words: Words, start: int, end: int, before: int = 48, after: int = 24) -> bool:
         """Does one of `words` begin within `before` characters of start, or `after` of end?"""

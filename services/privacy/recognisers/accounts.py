@@ -15,8 +15,8 @@ _ROUTING_WORDS = Words("routing, aba$, rtn$")
 
 
 _SAID_WORDS = Words(
-    """account, acct, a/c, acc$, compte, cuenta, conto, conta, konto, kontonummer, rekening, konta,
-    rachunku, tilinumero, ccc$, rib$"""
+    """account, acct, a/c, acc$, compte$, cuenta$, conto$, conta$, konto$, kontonummer, konto-n, kontonr,
+    rekening, konta$, rachunku, tilinumero, ccc$, rib$"""
 )
 
 
@@ -34,15 +34,18 @@ class Accounts:
                 yield Span(code.start(), code.end(), "account", 0.8)
             if account:
                 yield Span(account.start(1), account.end(1), "account", 0.8)
-        for run in reading.runs(_OTHERS, most_groups=8):
-            size = len(run.digits)
-            if size == 6 and reading.near(_SORT_WORDS, run.start, run.end, after=0):
-                yield Span(run.start, run.end, "account", 0.7)
-            elif size == 9 and reading.near(_ROUTING_WORDS, run.start, run.end) and aba(run.digits):
-                yield Span(run.start, run.end, "account", 0.9)
-            elif size == 26 and iban("PL" + run.digits):
+        if reading.places(_SORT_WORDS):
+            for run in reading.runs(_SORT, most_groups=3):
+                if reading.near(_SORT_WORDS, run.start, run.end, after=0):
+                    yield Span(run.start, run.end, "account", 0.7)
+        if reading.places(_ROUTING_WORDS):
+            for run in reading.runs(_ROUTING, most_groups=3):
+                if reading.near(_ROUTING_WORDS, run.start, run.end) and aba(run.digits):
+                    yield Span(run.start, run.end, "account", 0.9)
+        for run in reading.runs(_POLISH, most_groups=8):
+            if iban("PL" + run.digits):
                 yield Span(run.start, run.end, "account", 0.95)
 
 
-_OTHERS = frozenset({6, 9, 26})
+_SORT, _ROUTING, _POLISH = frozenset({6}), frozenset({9}), frozenset({26})
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}-[0-9]{1,2}-[0-9]{2,4}")

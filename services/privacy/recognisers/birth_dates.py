@@ -13,7 +13,7 @@ from services.privacy.reading import Reading, Words
 
 WORDS = Words(
     """born, birth, dob$, d.o.b, bday, b-day, né le, née le, né en, née en, nee le, ne le, naissance, geboren,
-    geboorte, geb., geburt, nací, naci, nato il, nata il, nato/a, nascit, nasci, urodz, ur., född, fodd,
+    geboorte, geb., geburt, nací, naci, nato il, nata il, nato/a, nascit, nasci, nac., urodz, ur., född, fodd,
     födelse, født, fødsel, syntyn, syntym, doğum, dogum, narozen, szület, născut"""
 )
 
@@ -51,13 +51,13 @@ _MONTH_DAY = re.compile(
 class BirthDates:
     def find(self, reading: Reading, found: Sequence[Span]) -> Iterator[Span]:
         del found
-        for place in reading.places(WORDS):
+        for place in reading.places(WORDS) if reading.groups else ():
             start, end = max(0, place - _BEFORE), min(len(reading.text), place + _AFTER)
             for match in _dates(reading.text[start:end]):
                 yield Span(start + match.start(), start + match.end(), "birth_date", 0.85)
 
 
-_BEFORE, _AFTER = 36, 60  # how far from the word a date may end: dates cut by that are not dates any more
+_BEFORE, _AFTER = 40, 80  # how far from the word a date may end: dates cut by that are not dates any more
 
 
 def _dates(text: str) -> Iterator[re.Match[str]]:

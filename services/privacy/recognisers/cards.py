@@ -21,16 +21,17 @@ _LIKELY = (16, 15, 14, 19, 18, 17, 13, 12)
 
 class Cards:
     def find(self, reading: Reading, found: Sequence[Span]) -> Iterator[Span]:
-        """Where rows overlap, the likelier length wins."""
+        """Where rows overlap, one that leaves no digit over wins, then the likelier length."""
         del found
         taken: list[tuple[int, int]] = []
-        for run in sorted(_candidates(reading), key=lambda run: _LIKELY.index(len(run.digits))):
+        candidates = _candidates(reading)
+        for _, run in sorted(candidates, key=lambda one: (not one[0], _LIKELY.index(len(one[1].digits)))):
             if not overlaps(run.start, run.end, taken):
                 insort(taken, (run.start, run.end))
                 yield Span(run.start, run.end, "card", 1.0)
 
 
-def _candidates(reading: Reading) -> Iterator[Run]:
+def _candidates(reading: Reading) -> Iterator[tuple[bool, Run]]:
     for cluster in reading.clusters:
         if len(cluster.digits) < 12:
             continue
@@ -42,7 +43,7 @@ def _candidates(reading: Reading) -> Iterator[Run]:
                 if last is None or not luhn(cluster.digits[begins : begins + length]):
                     continue
                 if length in sure or reading.near(WORDS, start, cluster.groups[last - 1][1]):
-                    yield cluster.run(first, last)
+                    yield length == len(cluster.digits), cluster.run(first, last)
 
 
 def _lengths(prefix: str) -> tuple[tuple[int, ...], tuple[int, ...]]:

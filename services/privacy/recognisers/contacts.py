@@ -32,6 +32,22 @@ class Emails:
             at = text.find("@", right)
 
 
+_SPELT = re.compile(
+    r"(?i)\b[\w.+\-]{1,64} ?[\[({] ?at ?[\])}] ?[\w\-]{1,63}"
+    r"(?: ?(?:\.|[\[({] ?dot ?[\])}]| dot ) ?[\w\-]{2,63}){1,4}"
+)
+
+
+class SpeltEmails:
+    """Addresses with the at sign written out: `ines (at) example [dot] com`."""
+
+    def find(self, reading: Reading, found: Sequence[Span]) -> Iterator[Span]:
+        del found
+        if "at)" in reading.lower or "at]" in reading.lower:
+            for match in _SPELT.finditer(reading.text):
+                yield Span(match.start(), match.end(), "email", 0.8)
+
+
 _ADDRESS = re.compile(
     r"\b(?:0x[0-9a-fA-F]{40}|(?:ltc1|addr1|cosmos1)[02-9ac-hj-np-z]{25,100}"
     r"|4[0-9AB][1-9A-HJ-NP-Za-km-z]{93}|[1-9A-HJ-NP-Za-km-z]{25,44})\b"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from services.privacy.checksums import iban
 from services.privacy.kinds import Span
-from services.privacy.reading import Reading
+from services.privacy.reading import Reading, phrases
 
 # ISO 13616 registry: length of an IBAN by country.
 LENGTHS = {
@@ -19,6 +19,11 @@ LENGTHS = {
     31: "MT SC", 32: "LC", 33: "RU",
 }  # fmt: skip
 LENGTH_OF = {country: length for length, countries in LENGTHS.items() for country in countries.split()}
+
+ALL_DIGITS = frozenset(
+    phrases("AT, BA, BE, CZ, DE, DK, EE, ES, FI, HR, HU, IL, IS, LT, ME, NO, PL, PT, RS, SE, SI, SK, TN, XK")
+)
+BANK_IN_LETTERS = frozenset(phrases("AZ, BG, BH, DO, GB, GI, GT, IE, JO, KW, LV, MT, NL, PK, PS, QA, RO, VG"))
 
 _BEGINNING = re.compile(r"([A-Za-z]{2})[ .-]?[0-9][ .-]?[0-9]")
 _GAP = 3
@@ -50,9 +55,18 @@ def _collect(text: str, start: int, length: int) -> int | None:
             taken.append(char)
             gap = 0
             if len(taken) == length:
-                return place + 1 if iban("".join(taken).upper()) else None
+                return place + 1 if _is_iban("".join(taken).upper()) else None
         else:
             gap += 1
             if gap > _GAP or char not in " \t\r\n-._/":
                 return None
     return None
+
+
+def _is_iban(text: str) -> bool:
+    country, account = text[:2], text[4:]
+    if country in ALL_DIGITS and not account.isdigit():
+        return False
+    if country in BANK_IN_LETTERS and not account[:4].isalpha():
+        return False
+    return iban(text)

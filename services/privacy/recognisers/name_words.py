@@ -32,9 +32,6 @@ TITLES = frozenset(
     )
 )
 
-TITLE_SIGNS = tuple(f"{title.capitalize()}{end}" for title in sorted(TITLES) for end in (" ", ". "))
-"""A text without one of these holds no titled name: many quick checks for one slow one."""
-
 LINKS = frozenset(
     phrases(
         """de, da, di, del, della, dos, das, do, van, von, der, den, la, le, el, al, bin, ibn, ter, ten, zu,

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 
 from services.privacy.kinds import Span
 from services.privacy.reading import Reading
-from services.privacy.recognisers.name_words import LINKS, NO_NAME, STRONG, TITLE_SIGNS, TITLES, WEAK
+from services.privacy.recognisers.name_words import LINKS, NO_NAME, STRONG, TITLES, WEAK
 
 _WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['\-](?=[^\W\d_]))*\.?")
 _SPACES = re.compile(r" +")
 _GAP = re.compile(r"[\s,:\"'-]{0,3}")
 _TITLED = re.compile(rf"\b(?:{'|'.join(title.capitalize() for title in sorted(TITLES))})\b")
+_TWO_CAPITALS = re.compile(r"[^\W\d_a-z]\w{1,9}\.? +[^\W\d_a-z]")
 _MOST_WORDS = 6
 
 
@@ -27,7 +28,7 @@ class Names:
             yield from _name(text, end, 0.8, strong=True)
         for end in _ends(reading.lower, WEAK):
             yield from _name(text, end, 0.6)
-        if any(sign in text for sign in TITLE_SIGNS):
+        if _TWO_CAPITALS.search(text):
             for titled in _TITLED.finditer(text):
                 yield from _name(text, titled.start(), 0.7)
 

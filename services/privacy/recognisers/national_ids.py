@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from services.privacy import checksums
 from services.privacy.kinds import Span
-from services.privacy.reading import Reading, Words
+from services.privacy.reading import Reading, Run, Words, disjoint, overlaps
+from services.privacy.recognisers.phones import WORDS as PHONE_WORDS
 from services.privacy.recognisers.presidio import ID_WORDS
 
 Check = Callable[[str], bool]
@@ -19,12 +20,11 @@ Check = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class NumericId:
-    """Digits, the check, and the groupings that count as a sign by themselves. `alone`: no sign needed."""
+    """Digits, the check, and the groupings that are a sign by themselves; (11,) is a row without gaps."""
 
     length: int
     check: Check
     grouped: frozenset[tuple[int, ...]] = frozenset()
-    alone: bool = False
 
 
 class NationalIds:
@@ -37,15 +37,21 @@ class NationalIds:
         self._lengths = frozenset(self._by_length)
 
     def find(self, reading: Reading, found: Sequence[Span]) -> Iterator[Span]:
-        del found
+        taken = disjoint([(span.start, span.end) for span in found])
         for run in reading.runs(self._lengths, most_groups=7):
-            ids = self._by_length[len(run.digits)]
             if len(run.groups) > 5 and len(run.digits) != 15:
                 continue  # only the French write theirs in seven groups
-            if any((kind.alone or run.groups in kind.grouped) and kind.check(run.digits) for kind in ids):
+            ids = self._by_length[len(run.digits)]
+            if not overlaps(run.start, run.end, taken) and any(_is(kind, run, reading) for kind in ids):
                 yield Span(run.start, run.end, "national_id", 0.95)
-            elif reading.near(ID_WORDS, run.start, run.end) and any(i.check(run.digits) for i in ids):
-                yield Span(run.start, run.end, "national_id", 0.9)
+
+
+def _is(kind: NumericId, run: Run, reading: Reading) -> bool:
+    if not kind.check(run.digits):
+        return False
+    if reading.near(ID_WORDS, run.start, run.end):
+        return True
+    return run.groups in kind.grouped and not reading.near(PHONE_WORDS, run.start, run.end)
 
 
 class Ppsn:
@@ -54,7 +60,8 @@ class Ppsn:
     def find(self, reading: Reading, found: Sequence[Span]) -> Iterator[Span]:
         del found
         for match in _PPSN.finditer(reading.text):
-            if checksums.ppsn(match[0].replace(" ", "").upper()):
+            said = " " not in match[0] or reading.near(ID_WORDS, *match.span())
+            if said and checksums.ppsn(match[0].replace(" ", "").upper()):
                 yield Span(match.start(), match.end(), "national_id", 0.7)
 
 
@@ -89,14 +96,6 @@ def build() -> NationalIds:
         check = recogniser().validate_result
         return lambda digits: check(digits) is True
 
-    is_no_ssn = presidio.UsSsnRecognizer().invalidate_result
-
-    def us_ssn(digits: str) -> bool:
-        return digits[0] != "9" and not is_no_ssn(digits)
-
-    def us_itin(digits: str) -> bool:
-        return digits[0] == "9" and "50" <= digits[3:5] <= "99"
-
     def canadian_sin(digits: str) -> bool:
         return digits[0] not in "08" and checksums.luhn(digits)
 
@@ -109,28 +108,31 @@ def build() -> NationalIds:
     swedish = valid(presidio.SePersonnummerRecognizer)
     return NationalIds(
         (
-            NumericId(9, us_ssn, frozenset({(3, 2, 4)})),
-            NumericId(9, us_itin, frozenset({(3, 2, 4)})),
+            NumericId(9, checksums.ssn, frozenset({(3, 2, 4)})),
+            NumericId(9, checksums.itin, frozenset({(3, 2, 4)})),
             NumericId(9, canadian_sin, frozenset({(3, 3, 3)})),
             NumericId(9, valid(presidio.AuTfnRecognizer)),
             NumericId(9, checksums.bsn),
             NumericId(9, checksums.nif_pt),
             NumericId(10, swedish, frozenset({(6, 4)})),
             NumericId(10, checksums.cpr, frozenset({(6, 4)})),
+            NumericId(10, checksums.rodne_cislo, frozenset({(6, 4)})),
             NumericId(10, valid(presidio.NhsRecognizer)),
             NumericId(10, valid(presidio.AuMedicareRecognizer)),
-            NumericId(11, pesel, alone=True),
+            NumericId(11, pesel, frozenset({(11,)})),
             NumericId(11, valid(presidio.DeTaxIdRecognizer), frozenset({(2, 3, 3, 3)})),
-            NumericId(11, valid(presidio.TrNationalIdRecognizer), alone=True),
-            NumericId(11, checksums.rijksregister, alone=True),
-            NumericId(11, checksums.fodselsnummer, alone=True),
-            NumericId(11, checksums.cpf, alone=True),
-            NumericId(12, swedish, frozenset({(8, 4)}), alone=True),
+            NumericId(11, valid(presidio.TrNationalIdRecognizer), frozenset({(11,)})),
+            NumericId(11, checksums.rijksregister, frozenset({(11,), (6, 3, 2), (2, 2, 2, 3, 2)})),
+            NumericId(11, checksums.fodselsnummer, frozenset({(11,), (6, 5)})),
+            NumericId(11, checksums.cpf, frozenset({(11,), (3, 3, 3, 2), (9, 2)})),
+            NumericId(11, checksums.isikukood),
+            NumericId(12, swedish, frozenset({(12,), (8, 4)})),
             NumericId(12, valid(presidio.InAadhaarRecognizer), frozenset({(4, 4, 4)})),
             NumericId(13, valid(presidio.ThTninRecognizer), frozenset({(1, 4, 5, 2, 1)})),
-            NumericId(13, valid(presidio.ZaIdNumberRecognizer), alone=True),
+            NumericId(13, valid(presidio.ZaIdNumberRecognizer), frozenset({(13,), (6, 4, 2, 1), (6, 4, 3)})),
             NumericId(13, valid(presidio.KrRrnRecognizer), frozenset({(6, 7)})),
-            NumericId(13, checksums.ahv, alone=True),
-            NumericId(15, checksums.nir, alone=True),
+            NumericId(13, checksums.ahv, frozenset({(13,), (3, 4, 4, 2)})),
+            NumericId(13, checksums.cnp),
+            NumericId(15, checksums.nir, frozenset({(15,), (13, 2), (1, 2, 2, 2, 3, 3, 2)})),
         )
     )

@@ -11,9 +11,7 @@ from services.privacy.kinds import SECRET, Span
 from services.privacy.reading import Reading, phrases
 
 _KEY = "PRIVATE KEY-----"
-_QUERY_KEYS = (
-    "access_token|refresh_token|id_token|token|api_?key|apikey|key|secret|password|passwd|pwd|sig|signature|code|auth"
-)
+_QUERY_KEYS = "(?:access_|refresh_|id_)?token|api_?key|key|secret|password|passwd|pwd|sig|signature|code|auth"
 _SHAPES = tuple(
     (sign, re.compile(shape))
     for sign, shape in (
