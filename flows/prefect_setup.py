@@ -1,23 +1,30 @@
-"""Settings that Prefect reads when it is first imported; ours where the user has said nothing."""
+"""Gives a command a Prefect server to run its flow against: the one that is named, or one of its own.
+
+Prefect reads its settings when it is first imported, so enter `prefect_api` before that.
+"""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flows.errors import FlowError
+from flows.processes import free_port, prefect_server
+
+DRAIN_S = 10
 
 
-def prepare_prefect(home: Path) -> None:
-    """Point Prefect at our state folder. Call it before the first import of prefect in a process.
+@contextmanager
+def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
+    """A server for the block: `PREFECT_API_URL` if set, else our own, whose runs persist under `home`.
 
-    Without `PREFECT_API_URL`, runs go to a server that lives as long as this process, on a database
-    below `home`, so that `switchyard up` shows them later.
+    What it gives waits until that server is ready (the very first start makes the database: 20-46 s);
+    until then there is time to import what is heavy. Raises `FlowError` when the named server does not
+    answer, and when called `ProcessError` when ours does not start.
     """
     defaults = {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-        # The first start makes the database: 20-46 s.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "150",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         # Runs are logged to the API, for its UI; on the terminal our own lines say it once.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
@@ -25,15 +32,34 @@ def prepare_prefect(home: Path) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    if url := os.environ.get("PREFECT_API_URL"):
+        _check_reachable(url)
+        yield lambda: None
+        return
+    port = free_port(0)
+    # Prefect makes its folder, and none above it.
+    (home / "prefect").mkdir(parents=True, exist_ok=True)
+    with prefect_server(home, port) as server:
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+        try:
+            yield server.wait_ready
+        finally:
+            _drain()
+            del os.environ["PREFECT_API_URL"]
 
 
-def check_prefect_reachable(timeout_s: float = 5.0) -> None:
-    """Raise `FlowError` when a server is named and does not answer; do nothing when none is named."""
+def _drain() -> None:
+    """Send what is still queued (task states travel as events) before the server is stopped."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all(timeout=DRAIN_S)
+    APILogWorker.drain_all(timeout=DRAIN_S)
+
+
+def _check_reachable(url: str, timeout_s: float = 5.0) -> None:
     import httpx
 
-    url = os.environ.get("PREFECT_API_URL")
-    if not url:
-        return
     try:
         httpx.get(f"{url.rstrip('/')}/health", timeout=timeout_s).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from feature_checks.datasets import Which, choose_data, default_cache_dir
 from feature_checks.usecase import UseCase, load_usecase
-from flows.prefect_setup import check_prefect_reachable, prepare_prefect
+from flows.prefect_setup import prefect_api
 from flows.progress import StepEvent, listening
 from registry.settings import RegistrySettings
 
@@ -24,20 +24,22 @@ def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on
     usecase = load_usecase(name)
     say = Console(stderr=True, highlight=False)
     which = _choose(usecase, data, say)
-    prepare_prefect(RegistrySettings().home)
-    check_prefect_reachable()
-    if not os.environ.get("PREFECT_API_URL"):
+    own_server = not os.environ.get("PREFECT_API_URL")
+    if own_server:
         say.print("Starting Prefect for this run (the very first time takes up to a minute) ...")
-    started = time.monotonic()
-    with listening(_Lines(say)):
+    with prefect_api(RegistrySettings().home) as wait_ready, listening(_Lines(say)):
         from flows.training import training  # brings Prefect, which reads its settings on import
 
+        wait_ready()
+        started = time.monotonic()
         outcome = training(name, which, go_on=go_on)
     outcome["seconds"] = round(time.monotonic() - started, 1)
     if as_json:
         sys.stdout.write(json.dumps(outcome, indent=2) + "\n")
         return
     _show(outcome, usecase, Console(highlight=False))
+    if own_server:
+        sys.stdout.write("The run's plots and tables: `switchyard up`, then open the Prefect UI.\n")
 
 
 def _choose(usecase: UseCase, data: Literal["auto", "sample", "full"], say: Console) -> Which:
@@ -103,5 +105,3 @@ def _show(outcome: Mapping[str, Any], usecase: UseCase, console: Console) -> Non
     else:
         console.print(f"{said} is registered and not champion: {registered['reason']}.", soft_wrap=True)
         console.print("Next: switchyard registry list")
-    if not os.environ.get("PREFECT_API_URL"):
-        console.print("The run's plots and tables: switchyard up, then open the Prefect UI.")
