@@ -6,6 +6,7 @@ which in turn commits to everything the journal knows. There is no digest of the
 a card number can be found from a plain hash by trying.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +16,14 @@ from joserfc import jws
 from joserfc.errors import UnsupportedAlgorithmError
 from joserfc.jws import JWSRegistry
 
+from services.errors import SigningUnavailable
 from services.journal_file import Appended
 from services.privacy.hashing import canonical_json
 from services.receipt_keys import SigningKey, active_kid, ensure_receipt_key
 from services.synthesis import Outcome
 from services.values import AttemptRecord, Envelope
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 TYPE = "switchyard-receipt+jws"
@@ -62,11 +66,15 @@ class Receipts:
         self._look_again = time.monotonic() + _LOOK_FOR_ROTATION_S
 
     def _follow_rotation(self) -> None:
-        kid = active_kid(self._keys_dir)
-        if kid is None or kid == self._signing.kid:
-            self._look_again = time.monotonic() + _LOOK_FOR_ROTATION_S
-        else:
-            self._take(ensure_receipt_key(self._keys_dir))
+        """Take a rotated key. Whatever is wrong with the folder, the key in hand still signs."""
+        self._look_again = time.monotonic() + _LOOK_FOR_ROTATION_S
+        try:
+            if active_kid(self._keys_dir) not in (None, self._signing.kid):
+                self._take(ensure_receipt_key(self._keys_dir))
+        except (SigningUnavailable, OSError, ValueError) as error:
+            log.error(
+                "receipts: the rotated key cannot be used, the old one goes on: %s", type(error).__name__
+            )
 
 
 def receipt_claims(

@@ -12,13 +12,13 @@ from services.values import Envelope
 from services.verify.base import Validator, VerifyContext
 
 _NUMBER = r"\d{1,3}(?:[.,'’\s]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d+(?:[.,]\d+)?"
-_CURRENCY = (
-    r"[$€£¥₹₽₺₩]|\b(?:USD|EUR|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|NZD|TRY|ZAR|BRL)\b"
-    r"|\b(?:dollars?|euros?|pounds?|francs?|cents?|pence|quid|bucks)\b"
+_WORDS = (
+    "USD|EUR|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|NZD|TRY|ZAR|BRL"
+    r"|dollars?|euros?|pounds?|francs?|cents?|pence|quid|bucks|per\s?cent|p"
 )
+_MARK = rf"[$€£¥₹₽₺₩%]|(?<![A-Za-z])(?:{_WORDS})(?![A-Za-z])"
 _AMOUNT = re.compile(
-    rf"(?:{_CURRENCY})\s*(?P<after>{_NUMBER})|(?P<before>{_NUMBER})\s*(?:{_CURRENCY}|%|\bper\s?cent\b|\bp\b)",
-    re.IGNORECASE,
+    rf"(?:{_MARK})\s*(?P<after>{_NUMBER})|(?P<before>{_NUMBER})\s*(?:{_MARK})", re.IGNORECASE
 )
 _ANY_NUMBER = re.compile(_NUMBER)
 

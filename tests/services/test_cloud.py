@@ -24,7 +24,12 @@ async def ask(chat, within_s=60.0):
 
 def test_it_tells_policy_where_its_endpoint_stands():
     target = CloudTarget(FakeChat(name="eu", region="eu", attested=True), PROMPT, SCHEMA)
-    assert (target.name, target.region, target.on_premises, target.attested) == ("cloud/eu", "eu", False, True)
+    assert (target.name, target.region, target.on_premises, target.attested) == (
+        "cloud/eu",
+        "eu",
+        False,
+        True,
+    )
     assert target.versions == {"prompt": PROMPT.version}
     assert target.own_text is False
 
@@ -71,7 +76,9 @@ async def test_cached_tokens_have_their_own_price():
         ('{"reply": "%s", "intent": "card_arrival"}' % ("x" * 2001), "stop", "bad_schema"),
     ],
 )
-async def test_whatever_is_not_a_whole_answer_in_the_schema_is_a_failure_that_still_cost(content, finish, kind):
+async def test_whatever_is_not_a_whole_answer_in_the_schema_is_a_failure_that_still_cost(
+    content, finish, kind
+):
     with pytest.raises(TargetFailed) as raised:
         await ask(FakeChat(reply=chat_reply(content, finish)))
     assert raised.value.kind == kind

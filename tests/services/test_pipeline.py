@@ -11,7 +11,7 @@ from services.errors import JournalUnavailable, NotFound, NothingMayAnswer, Targ
 from services.journal import Journal
 from services.journal_reader import find_decision, read_entries
 from services.pipeline import Pipeline
-from services.prepared import PreparedUseCase
+from services.prepared import PreparedUseCase, nothing_is_closed
 from services.receipt_check import verify_receipt
 from services.receipt_keys import public_jwks
 from services.receipts import Receipts
@@ -33,11 +33,15 @@ class Rig:
         self.policy = policy or FakePolicy()
         detector = detector or FakeDetector()
         everything = {target.name: target for target in (*targets, SafeDefault())}
-        order = (*(missing or {}), *everything)
         prepared = PreparedUseCase(
-            self.usecase, self.policy, order, everything,
-            make_validators(VerifyContext(self.usecase, detector)), missing or {}, *([closed] if closed else []),
-        )  # fmt: skip
+            usecase=self.usecase,
+            policy=self.policy,
+            order=(*(missing or {}), *everything),
+            targets=everything,
+            validators=make_validators(VerifyContext(self.usecase, detector)),
+            missing=missing or {},
+            closed=closed or nothing_is_closed,
+        )
         self.journal = Journal(home / "journal")
         self.pipeline = Pipeline(
             {"support": prepared}, detector=detector, journal=self.journal, receipts=Receipts(home / "keys"),

@@ -61,7 +61,10 @@ def test_the_version_changes_with_the_prompt_and_with_the_labels(tmp_path):
     [
         ("no cut at all", "expected one line '---'"),
         ("a\n---\nb\n---\nc", "got 2"),
-        ("{{ text }}\n---\n<<<M\n{{ text }}\nM>>>", "system part: {{ text }} is not known here; allowed: labels"),
+        (
+            "{{ text }}\n---\n<<<M\n{{ text }}\nM>>>",
+            "system part: {{ text }} is not known here; allowed: labels",
+        ),
         ("a\n---\n<<<M\n{{ message }}\nM>>>", "user part: {{ message }} is not known here; allowed: text"),
         ("a\n---\nThe message: {{ text }}", "on a line of its own"),
         ("a\n---\n{{ text }}\n", "on a line of its own"),
