@@ -1,0 +1,80 @@
+"""Runs a packaged text classifier: shared featuriser, then one ONNX graph."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnxruntime
+
+from registry.errors import PackageInvalid
+from registry.records import Prediction
+from registry.runtimes import Package
+from registry.runtimes.text_features import Block, Featuriser, join_fields
+
+MODEL, TOKENIZER, VOCABULARY = "model.onnx", "tokenizer.json", "vocabulary.json"
+
+
+class TextPredictor:
+    """One message at a time on one thread: serving has a worker for each core."""
+
+    def __init__(
+        self, labels: tuple[str, ...], inputs: tuple[str, ...], featuriser: Featuriser, model: bytes
+    ) -> None:
+        self.labels = labels
+        self._inputs = inputs
+        self._featurise = featuriser
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def predict(self, fields: Mapping[str, object]) -> Prediction:
+        """The most probable label of one request, and its probability."""
+        row = self._one(fields)
+        best = int(row.argmax())
+        return Prediction(self.labels[best], float(row[best]))
+
+    def probabilities(self, rows: Sequence[Mapping[str, object]]) -> np.ndarray:
+        """Probabilities of all labels: shape (n, k), each row sums to 1."""
+        found = [self._one(fields) for fields in rows]
+        return np.stack(found) if found else np.zeros((0, len(self.labels)), np.float32)
+
+    def _one(self, fields: Mapping[str, object]) -> np.ndarray:
+        seen = self._featurise(join_fields(fields, self._inputs))
+        feed = {"tokens": seen.tokens, "columns": seen.columns, "weights": seen.weights}
+        row: np.ndarray = self._session.run(None, feed)[0]
+        return row
+
+
+def open_package(package: Package) -> TextPredictor:
+    """Build the predictor from verified bytes. Raises `PackageInvalid` when they do not fit together."""
+    manifest = package.manifest
+    try:
+        featuriser = open_featuriser(package.read(TOKENIZER), package.read(VOCABULARY))
+        predictor = TextPredictor(manifest.labels, manifest.inputs, featuriser, package.read(MODEL))
+        width = predictor.probabilities([{}]).shape[1]
+    except PackageInvalid:
+        raise
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise PackageInvalid(f"'{manifest.name}' is no text classifier: {type(error).__name__}") from error
+    if width != len(manifest.labels):
+        raise PackageInvalid(
+            f"'{manifest.name}': expected {len(manifest.labels)} labels, the model has {width}"
+        )
+    return predictor
+
+
+def open_featuriser(tokenizer: bytes, vocabulary: bytes) -> Featuriser:
+    """The featuriser from tokenizer.json and vocabulary.json.
+
+    vocabulary.json: {"tokens": {"names": [...], "idf": [...]}, "chars": {...}}; names in column order.
+    """
+    raw = json.loads(vocabulary)
+    blocks: list[Block] = []
+    offset = 0
+    for name in ("tokens", "chars"):
+        names, idf = raw[name]["names"], raw[name]["idf"]
+        blocks.append(Block({n: i for i, n in enumerate(names)}, idf, offset))
+        offset += len(names)
+    return Featuriser(tokenizer, *blocks)
