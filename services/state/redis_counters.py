@@ -4,6 +4,7 @@ Each step is one Lua script, so it is atomic and costs one round trip. Redis' ow
 of one scope share a hash tag, so that they lie in one slot of a cluster.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
@@ -60,6 +61,7 @@ class RedisCounters:
         self._clock_ms = clock_ms
         self._client: Redis | None = None
         self._scripts: dict[str, AsyncScript] = {}
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     async def reserve(
         self, claim: Claim, amount: int, ttl_ms: int, day_limit: int, request_limit: int
@@ -107,6 +109,8 @@ class RedisCounters:
         return bool(done), Cell(int(version), now.decode())
 
     async def close(self) -> None:
+        if self._under_way:
+            await asyncio.wait(self._under_way)
         if self._client:
             client, self._client = self._client, None
             self._scripts = {}
@@ -115,11 +119,21 @@ class RedisCounters:
     async def _run(self, name: str, keys: list[str], args: list[Any], first: Any = None) -> Any:
         if first is None:
             first = self._clock_ms() if self._clock_ms else ""
+        # Shielded, for redis-py loses cancellations (asyncio.wait_for of Python 3.11), and a settlement
+        # must not be half-way when its request is given up.
+        call = asyncio.ensure_future(self._script(name)(keys=keys, args=[first, *args]))
+        self._under_way.add(call)
+        call.add_done_callback(self._ended)
         try:
-            return await self._script(name)(keys=keys, args=[first, *args])
+            return await asyncio.shield(call)
         except (RedisError, OSError, ValueError) as error:
             # Only the kind: the text of some of these holds the address.
             raise CountersDown(f"redis: {name}: {type(error).__name__}") from error
+
+    def _ended(self, call: "asyncio.Future[Any]") -> None:
+        self._under_way.discard(call)
+        if not call.cancelled():
+            call.exception()  # seen, also when nobody waits for it any more
 
     def _script(self, name: str) -> AsyncScript:
         if self._client is None:

@@ -249,6 +249,20 @@ async def test_of_many_swaps_at_once_one_wins(store: Counters) -> None:
     assert [done for done, _ in replies].count(True) == 1
 
 
+async def test_a_call_that_is_given_up_ends_at_once_and_its_work_is_done_once(store: Counters) -> None:
+    """At whatever point it is cancelled, redis-py's own loss of cancellations included."""
+    for turns in range(25):
+        task = asyncio.create_task(store.settle(claim(f"r{turns}"), TODAY, 0, NOON_MS, 1))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        given_up = task.cancel()
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(result, asyncio.CancelledError) is given_up
+    for turns in range(25):
+        await store.settle(claim(f"r{turns}"), TODAY, 0, NOON_MS, 1)
+    assert (await store.use("t", "u")).spent == 25
+
+
 async def test_a_store_can_be_used_again_after_it_was_closed(store: Counters) -> None:
     await store.reserve(claim(), 10, 1000, 100, 100)
     await store.close()
