@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import yaml
@@ -60,7 +60,9 @@ def read_script(usecase: UseCase) -> Script:
         raise StepError(f"{usecase.name}/demo.yaml: expected just `question`, `personal`, `secret`") from None
 
 
-def choose(usecase: UseCase, which: str, cache: Path, labelled: int, outside: int) -> list[Message]:
+def choose(
+    usecase: UseCase, which: Literal["sample", "full"], cache: Path, labelled: int, outside: int
+) -> list[Message]:
     """A seeded choice of test messages, never trained on, and of messages that no label fits."""
     from feature_checks.datasets import load_labelled
 

@@ -69,10 +69,16 @@ def fit(rows: pd.DataFrame, usecase: UseCase, params: Mapping[str, Any], seed: i
     features = [featuriser(text) for text in texts]
     center = _mean(features, embedding).mean(axis=0)
     untrained = LinearText(
-        tokenizer=tokenizer, vocabulary=vocabulary, embedding=embedding, center=center.astype(np.float32),
-        sparse_weights=np.zeros((vocabulary.width, 0), np.float16), dense_weights=np.zeros((0, 0), np.float32),
-        bias=np.zeros(0, np.float32), scale=1.0, embedding_weight=recipe.embedding_weight,
-    )  # fmt: skip
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        embedding=embedding,
+        center=center.astype(np.float32),
+        sparse_weights=np.zeros((vocabulary.width, 0), np.float16),
+        dense_weights=np.zeros((0, 0), np.float32),
+        bias=np.zeros(0, np.float32),
+        scale=1.0,
+        embedding_weight=recipe.embedding_weight,
+    )
     design = _design(features, untrained)
     oof_scores = np.zeros((len(rows), len(labels)))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
@@ -120,7 +126,8 @@ def _wordllama() -> tuple[np.ndarray, bytes]:
 
 
 def _texts(rows: pd.DataFrame, inputs: Sequence[str]) -> list[str]:
-    return [join_fields(row, inputs) for row in rows[list(inputs)].to_dict("records")]
+    records: list[dict[str, object]] = rows[list(inputs)].to_dict("records")  # type: ignore[assignment]  # keys are column names
+    return [join_fields(row, inputs) for row in records]
 
 
 @dataclass(frozen=True, slots=True)

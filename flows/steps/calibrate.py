@@ -2,8 +2,9 @@
 
 Learn-then-test (Angelopoulos, Bates, Candès, Jordan, Lei 2021, arXiv 2110.01052): each threshold of
 a grid that was fixed beforehand is a null hypothesis, "more than `max_error` of the answers above it
-are wrong". Fixed-sequence testing (their section 2.3.2) goes from the most careful threshold downwards and stops at
-the first hypothesis that is not rejected at level 1 - `confidence`; no further correction is needed.
+are wrong". Fixed-sequence testing (their section 2.3.2) goes from the most careful threshold
+downwards and stops at the first hypothesis that is not rejected at level 1 - `confidence`; no
+further correction is needed.
 The p-value is exact: the chance of so few mistakes among the n answers above the threshold, were each
 wrong with probability `max_error` (the binomial tail behind Clopper and Pearson 1934).
 
@@ -30,6 +31,8 @@ NEVER = 1.01
 """A threshold that no confidence reaches: nothing is answered locally."""
 GRID = 1000
 """Thresholds (GRID - 1) / GRID, ..., 1 / GRID are tested, in that order."""
+START_MISTAKES = 3
+"""So that one unlucky mistake among the most confident answers does not end the sequence at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,9 @@ def choose_threshold(confidences: "np.ndarray", correct: "np.ndarray", risk: Ris
     wrong = mistakes[answered]
     p_values = binom.cdf(wrong, answered, risk.max_error)
     rejected = p_values <= 1 - risk.confidence
-    # Too few rows above a threshold cannot reject it. Where the sequence starts depends on n and on
-    # the grid, never on which answers were right, so it is as fixed as the grid itself.
-    least = np.ceil(np.log(1 - risk.confidence) / np.log(1 - risk.max_error))
+    # Few rows above a threshold cannot reject it. The sequence starts where START_MISTAKES could be
+    # borne; that depends on confidences alone, never on which answers were right.
+    least = _rows_to_bear(START_MISTAKES, risk)
     start = int(np.argmax(answered >= least)) if (answered >= least).any() else len(grid)
     stop = start + int(np.argmin(np.append(rejected[start:], False)))
     if stop == start:
@@ -82,6 +85,16 @@ def choose_threshold(confidences: "np.ndarray", correct: "np.ndarray", risk: Ris
         error_upper_bound=float(beta.ppf(risk.confidence, k + 1, n - k)) if k < n else 1.0,
         n=len(ranked),
     )
+
+
+def _rows_to_bear(mistakes: int, risk: RiskSpec) -> int:
+    """The fewest answers of which `mistakes` may be wrong while the null hypothesis is still rejected."""
+    from scipy.stats import beta
+
+    n = mistakes + 1
+    while beta.ppf(risk.confidence, mistakes + 1, n - mistakes) > risk.max_error:
+        n += 1
+    return n
 
 
 def calibrate(build: Path, usecase: UseCase) -> Calibration:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from feature_checks.usecase import UseCase
 from flows.errors import StepError
@@ -18,15 +17,14 @@ class LocalBuild:
     """An unverified local build, read like a package. It never leaves the machine that trained it."""
 
     def __init__(self, folder: Path, manifest: PackageManifest) -> None:
-        self.root = folder
         self.manifest = manifest
-        self.files = dict.fromkeys(manifest.files, "")
+        self._folder = folder
 
     def read(self, name: str) -> bytes:
         """The bytes of one exported file."""
-        if name not in self.files:
+        if name not in self.manifest.files:
             raise StepError(f"the model's runtime asks for '{name}', which step 'fit' did not export")
-        return need(self.root / name, "fit").read_bytes()
+        return need(self._folder / name, "fit").read_bytes()
 
 
 def open_local_build(build: Path, usecase: UseCase) -> Predictor:
@@ -49,5 +47,4 @@ def open_exported(folder: Path, usecase: UseCase, labels: Sequence[str], files: 
         contract_version=usecase.version,
         files=tuple(files),
     )
-    package: Any = LocalBuild(folder, manifest)  # a runtime asks for `manifest` and `read` alone
-    return open_predictor(package)
+    return open_predictor(LocalBuild(folder, manifest))

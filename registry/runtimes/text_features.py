@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -42,7 +43,7 @@ def ngrams(text: str, tokens: Sequence[int]) -> tuple[Counter[str], Counter[str]
 def _token_ngrams(tokens: Sequence[int]) -> Iterator[str]:
     words = [str(t) for t in tokens]
     yield from words
-    for left, right in zip(words, words[1:], strict=False):
+    for left, right in pairwise(words):
         yield f"{left} {right}"
 
 

@@ -17,6 +17,7 @@ from services.privacy.recognisers.base import Recogniser
 
 _REVERSING = "\u202e"  # right-to-left override: what follows is shown backwards
 _COLONS = re.compile(r"::|:[0-9a-fA-F]{1,4}:")
+_ANY_DIGIT = re.compile(r"[0-9]")
 _LONG_WORD = re.compile(r"[A-Za-z0-9]{25}")
 _MAY_BE_MORE_THAN_A_COUNT = re.compile(r"[0-9](?:[^0-9\n]{0,3}[0-9]){3}")
 """Four digits close together: below that there is no card, id, phone number, IP address or date."""
@@ -82,7 +83,7 @@ class Detector:
             yield from self._with_at
         if _MAY_BE_MORE_THAN_A_COUNT.search(text):
             yield from self._with_digits
-        if _LONG_WORD.search(text):
+        if _ANY_DIGIT.search(text) and _LONG_WORD.search(text):
             yield from self._with_long_words
         if _COLONS.search(text):
             yield from self._with_colons

@@ -16,7 +16,9 @@ _WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['\-](?=[^\W\d_]))*\.?")
 _SPACES = re.compile(r" +")
 _GAP = re.compile(r"[\s,:\"'-]{0,3}")
 _TITLED = re.compile(rf"\b(?:{'|'.join(title.capitalize() for title in sorted(TITLES))})\b")
-_TWO_CAPITALS = re.compile(r"[^\W\d_a-z]\w{1,9}\.? +[^\W\d_a-z]")
+_INNER_CAPITAL = re.compile(r"[\w,] +(?:[^\W\d_a-zI]|I\w\w)|\n *[^\W\d_a-z]|^\w{2,9}\. +[^\W\d_a-z]")
+"""A capital that begins no sentence: without one there is no title with a name, and no pair of names."""
+
 _MOST_WORDS = 6
 
 
@@ -26,11 +28,12 @@ class Names:
         text = reading.text
         for end in _ends(reading.lower, STRONG):
             yield from _name(text, end, 0.8, strong=True)
+        if not _INNER_CAPITAL.search(text):
+            return
         for end in _ends(reading.lower, WEAK):
             yield from _name(text, end, 0.6)
-        if _TWO_CAPITALS.search(text):
-            for titled in _TITLED.finditer(text):
-                yield from _name(text, titled.start(), 0.7)
+        for titled in _TITLED.finditer(text):
+            yield from _name(text, titled.start(), 0.7)
 
 
 def _ends(lower: str, openers: tuple[str, ...]) -> Iterator[int]:
