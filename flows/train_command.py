@@ -71,37 +71,44 @@ class _Lines:
 
 def _show(outcome: Mapping[str, Any], usecase: UseCase, console: Console) -> None:
     metrics, registered = outcome["metrics"], outcome["registered"]
-    risk = usecase.local.risk if usecase.local else None
     table = Table(
         title=f"{outcome['usecase']}: trained on the {outcome['data']} data in {outcome['seconds']:.0f} s"
     )
     table.add_column("what")
     table.add_column("value", justify="right")
     table.add_column("meaning")
-    promised = f"at most {risk.max_error:.1%} with {risk.confidence:.0%} confidence" if risk else ""
-    test = f"{metrics['test_rows']:,} test rows"
-    rows = (
-        ("accuracy", f"{metrics['accuracy']:.2%}", f"of {test}, all answered"),
-        ("macro F1", f"{metrics['macro_f1']:.2%}", "mean over labels"),
+    for row in _rows(metrics, usecase):
+        table.add_row(*row)
+    console.print(table)
+    said = f"{registered['name']} version {registered['version']}"
+    if registered["champion"]:
+        console.print(
+            f"{said} is champion, signed, verified and placed: {registered['reason']}.", soft_wrap=True
+        )
+        console.print("Next: bentoml serve services.orchestrator:Orchestrator --port 3000", soft_wrap=True)
+    else:
+        console.print(f"{said} is registered and not champion: {registered['reason']}.", soft_wrap=True)
+        console.print("Next: switchyard registry list")
+
+
+def _rows(metrics: Mapping[str, Any], usecase: UseCase) -> list[tuple[str, str, str]]:
+    risk = usecase.local.risk if usecase.local else None
+    promise = f"promised: at most {risk.max_error:.1%} with {risk.confidence:.0%} confidence" if risk else ""
+    rule = f"confidence {metrics['threshold']:.3f} or more"
+    if metrics["threshold"] > 1:
+        rule = "nothing: too few or too uncertain rows to keep the promise"
+    return [
         (
-            "answered locally",
-            f"{metrics['local_coverage']:.1%}",
-            f"confidence {metrics['threshold']:.3f} or more",
+            "accuracy",
+            f"{metrics['accuracy']:.2%}",
+            f"of {metrics['test_rows']:,} test rows, were all answered",
         ),
-        ("wrong among those", f"{metrics['local_error']:.1%}", f"promised: {promised}"),
+        ("macro F1", f"{metrics['macro_f1']:.2%}", "mean over labels"),
+        ("answered locally", f"{metrics['local_coverage']:.1%}", rule),
+        ("wrong among those", f"{metrics['local_error']:.1%}", promise),
         (
             "let in by mistake",
             f"{metrics['outside_accept_share']:.1%}",
             f"of {metrics['outside_rows']:,} rows that no label fits",
         ),
-    )
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    said = f"{registered['name']} version {registered['version']}"
-    if registered["champion"]:
-        console.print(f"{said} is champion ({registered['reason']}), signed, verified and placed.")
-        console.print("Next: bentoml serve services.orchestrator:Orchestrator --port 3000", soft_wrap=True)
-    else:
-        console.print(f"{said} is registered and not champion: {registered['reason']}.", soft_wrap=True)
-        console.print("Next: switchyard registry list")
+    ]

@@ -1,0 +1,42 @@
+"""Use cases, a tiny model kind and a state folder of their own for the tests of this room."""
+
+from pathlib import Path
+
+import pytest
+
+from feature_checks.usecase import UseCase, load_usecase
+from flows.kinds import KINDS
+from registry.runtimes import RUNTIMES
+from tests.toy import write_number_usecase, write_text_usecase
+
+TOY = "tests.flows.toy_kind"
+
+
+@pytest.fixture
+def toy_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "toy", TOY)  # type: ignore[arg-type]  # a plain dict at run time
+    monkeypatch.setitem(RUNTIMES, "toy", TOY)  # type: ignore[arg-type]  # a plain dict at run time
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty working folder, with state and use cases below it."""
+    monkeypatch.delenv("SWITCHYARD_DATA_MIRROR", raising=False)
+    monkeypatch.delenv("SWITCHYARD_MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("SWITCHYARD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SWITCHYARD_USECASES", str(tmp_path / "usecases"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "usecases").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def parcels(place: Path, toy_kind: None) -> UseCase:
+    write_text_usecase(place / "usecases")
+    return load_usecase("parcels")
+
+
+@pytest.fixture
+def sums(place: Path, toy_kind: None) -> UseCase:
+    write_number_usecase(place / "usecases")
+    return load_usecase("sums")
