@@ -1,121 +1,206 @@
-"""calibrate: above which confidence may the local model answer, so that the use case's promise holds?
+"""calibrate: from which confidence on may the local model answer, so that a promise about errors holds?
 
-Learn-then-test (Angelopoulos, Bates, Candès, Jordan, Lei 2021, arXiv 2110.01052): each threshold of
-a grid that was fixed beforehand is a null hypothesis, "more than `max_error` of the answers above it
-are wrong". Fixed-sequence testing (their section 2.3.2) goes from the most careful threshold
-downwards and stops at the first hypothesis that is not rejected at level 1 - `confidence`; no
-further correction is needed.
-The p-value is exact: the chance of so few mistakes among the n answers above the threshold, were each
-wrong with probability `max_error` (the binomial tail behind Clopper and Pearson 1934).
+Learn-then-test (Angelopoulos, Bates, Candès, Jordan, Lei 2021, arXiv 2110.01052): every threshold of a
+grid that was fixed beforehand is a hypothesis "more than `max_error` of the answers given at it are
+wrong"; an exact binomial p-value (Clopper and Pearson 1934) tests it (their section 2.1), and the
+thresholds are tested in a fixed order, strictest first, until one fails (their section 2.2,
+fixed-sequence testing), so that with probability `confidence` no threshold that passed is a bad one.
 
-Assumed: requests to come are exchangeable with the rows that were held out, and out-of-fold
-probabilities stand for those of the final model, which has seen more rows.
+It holds for requests exchangeable with the training rows, on these grounds:
+- the probabilities are out-of-fold, so each row's model had not seen it; they stand for those of the
+  final model, which learned from more rows (cross-fitting; rows of one fold share a model);
+- given how many rows a threshold accepts, the wrong ones among them are binomial;
+- the first threshold tested is the strictest that accepts `first_size` rows or more. That depends on
+  confidences but never on which answers are wrong, and keeps the guarantee as long as a lower
+  threshold does not mean a lower error.
 """
 
 import csv
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from feature_checks.usecase import RiskSpec, UseCase
+from feature_checks.usecase import UseCase
 from flows.errors import StepError
 from flows.steps.files import fresh, need, write_json
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+    Bools = npt.NDArray[np.bool_]
 
 METHOD = (
-    "learn-then-test, fixed sequence, exact binomial p-values, on out-of-fold predictions (arXiv 2110.01052)"
+    "learn-then-test, fixed sequence over a grid of thresholds, exact binomial p-values "
+    "(arXiv 2110.01052; Clopper-Pearson 1934), on out-of-fold probabilities"
 )
-NEVER = 1.01
-"""A threshold that no confidence reaches: nothing is answered locally."""
-GRID = 1000
-"""Thresholds (GRID - 1) / GRID, ..., 1 / GRID are tested, in that order."""
-START_MISTAKES = 3
-"""So that one unlucky mistake among the most confident answers does not end the sequence at once."""
+NEVER = 2.0
+"""The threshold that no probability reaches: nothing is answered locally."""
+
+_GRID_LOGITS = (16.0, -6.0, 441)  # from, to, points: confidences 0.9999999 down to 0.0025
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The rule, and what it does on the held-out rows."""
+    """An acceptance threshold and what is known about it.
+
+    With probability `confidence`, at most `max_error` of the answers with confidence >= `threshold` are
+    wrong. `coverage`, `empirical_error` and `error_upper_bound` (one-sided Clopper-Pearson bound at
+    `confidence`) are of the `n` rows it was found on. `threshold` is `NEVER` and the bound 1 when no
+    threshold could be shown to keep the promise.
+    """
 
     threshold: float
     max_error: float
     confidence: float
+    coverage: float
+    empirical_error: float
+    error_upper_bound: float
+    n: int
     method: str
-    coverage: float  # share of held-out rows at or above the threshold
-    empirical_error: float  # wrong share of those
-    error_upper_bound: float  # Clopper-Pearson, one-sided, at `confidence`, for those rows alone
-    n: int  # held-out rows
 
 
-def choose_threshold(confidences: "np.ndarray", correct: "np.ndarray", risk: RiskSpec) -> Calibration:
-    """The lowest threshold for which the promise of `risk` can be kept.
+def default_grid() -> "Floats":
+    """Thresholds, strictest first, evenly spaced in log-odds: fine where confidences crowd."""
+    import numpy as np
 
-    `confidences` (n,) in 0..1 and `correct` (n,) bool are of rows that the scoring models did not see.
-    Where no threshold can be trusted, `threshold` is `NEVER` and `coverage` 0.
+    start, stop, points = _GRID_LOGITS
+    found: Floats = 1.0 / (1.0 + np.exp(-np.linspace(start, stop, points)))
+    return found
+
+
+def first_size(n: int, max_error: float, confidence: float) -> int:
+    """Rows that the first tested threshold accepts at least.
+
+    With fewer than `ln(1 - confidence) / ln(1 - max_error)` rows not even zero errors prove anything;
+    with few more a single unlucky error ends the whole sequence, hence a quarter of the rows, up to
+    1,000. The second part does not depend on `max_error`, so that allowing more never answers less.
+    """
+    provable = math.ceil(math.log(1 - confidence) / math.log(1 - max_error))
+    return max(provable, min(n // 4, 1000), 1)
+
+
+def choose_threshold(
+    confidences: "Floats",
+    correct: "Bools",
+    max_error: float,
+    confidence: float = 0.95,
+    grid: "Floats | None" = None,
+) -> Calibration:
+    """The lowest threshold that passes; pure. `confidences` and `correct` are (n,), held out.
+
+    `grid` must fall and be chosen without looking at `correct`. O(n log n + grid). Raises `ValueError`.
     """
     import numpy as np
-    from scipy.stats import beta, binom
+    from scipy import special
 
-    order = np.argsort(-confidences, kind="stable")
-    ranked = confidences[order]
-    mistakes = np.concatenate([[0], np.cumsum(~correct[order])])
-    grid = np.arange(GRID - 1, 0, -1) / GRID
-    answered = np.searchsorted(-ranked, -grid, side="right")
-    wrong = mistakes[answered]
-    p_values = binom.cdf(wrong, answered, risk.max_error)
-    rejected = p_values <= 1 - risk.confidence
-    # Few rows above a threshold cannot reject it. The sequence starts where START_MISTAKES could be
-    # borne; that depends on confidences alone, never on which answers were right.
-    least = _rows_to_bear(START_MISTAKES, risk)
-    start = int(np.argmax(answered >= least)) if (answered >= least).any() else len(grid)
-    stop = start + int(np.argmin(np.append(rejected[start:], False)))
-    if stop == start:
-        return Calibration(NEVER, risk.max_error, risk.confidence, METHOD, 0.0, 0.0, 1.0, len(ranked))
-    best = stop - 1
-    n, k = int(answered[best]), int(wrong[best])
+    thresholds = default_grid() if grid is None else np.asarray(grid, dtype=np.float64)
+    _check(confidences, correct, max_error, confidence, thresholds)
+    accepted, wrong = _counts(confidences, correct, thresholds)
+    tested = accepted >= first_size(len(correct), max_error, confidence)
+    # P(Binomial(accepted, max_error) <= wrong): small when so few errors would be luck.
+    p_values = special.bdtr(wrong, accepted, max_error)
+    passed = p_values <= 1 - confidence
+    failed = np.flatnonzero(tested & ~passed)
+    end = failed[0] if len(failed) else len(thresholds)
+    kept = np.flatnonzero(tested[:end])
+    n = len(correct)
+    if not len(kept):
+        return Calibration(NEVER, max_error, confidence, 0.0, 0.0, 1.0, n, METHOD)
+    last = kept[-1]
+    size, errors = int(accepted[last]), int(wrong[last])
     return Calibration(
-        threshold=float(grid[best]),
-        max_error=risk.max_error,
-        confidence=risk.confidence,
+        threshold=float(thresholds[last]),
+        max_error=max_error,
+        confidence=confidence,
+        coverage=size / n,
+        empirical_error=errors / size,
+        error_upper_bound=upper_bound(errors, size, confidence),
+        n=n,
         method=METHOD,
-        coverage=n / len(ranked),
-        empirical_error=k / n,
-        error_upper_bound=float(beta.ppf(risk.confidence, k + 1, n - k)) if k < n else 1.0,
-        n=len(ranked),
     )
 
 
-def _rows_to_bear(mistakes: int, risk: RiskSpec) -> int:
-    """The fewest answers of which `mistakes` may be wrong while the null hypothesis is still rejected."""
-    from scipy.stats import beta
+def upper_bound(errors: int, size: int, confidence: float) -> float:
+    """One-sided Clopper-Pearson upper bound of an error rate, from `errors` among `size`."""
+    from scipy import special
 
-    n = mistakes + 1
-    while beta.ppf(risk.confidence, mistakes + 1, n - mistakes) > risk.max_error:
-        n += 1
-    return n
+    if errors >= size:
+        return 1.0
+    return float(special.betaincinv(errors + 1, size - errors, confidence))
 
 
-def calibrate(build: Path, usecase: UseCase) -> Calibration:
-    """From fit/oof.npz to calibration/calibration.json and coverage.csv (threshold, coverage, error)."""
+def calibrate(build: Path, usecase: UseCase) -> dict[str, Any]:
+    """Read fit/oof.npz; write calibration/calibration.json and coverage.csv (a row a threshold).
+
+    Returns what calibration.json holds. Raises `StepError` when the probabilities are unusable.
+    """
     import numpy as np
 
     if usecase.local is None:
         raise StepError(f"use case '{usecase.name}' has no local model to calibrate")
+    risk = usecase.local.risk
     with np.load(need(build / "fit" / "oof.npz", "fit"), allow_pickle=False) as arrays:
-        probabilities, truth = arrays["probabilities"], arrays["truth"]
-    confidences = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == truth
-    found = choose_threshold(confidences, correct, usecase.local.risk)
+        probabilities, truth = arrays["probabilities"].astype(np.float64), arrays["truth"]
+    if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1]:
+        raise StepError(
+            f"oof.npz: expected probabilities (n, k) and truth (n,), got {probabilities.shape} and "
+            f"{truth.shape}; run step 'fit' again"
+        )
+    confidences, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    try:
+        found = choose_threshold(confidences, correct, risk.max_error, risk.confidence)
+    except ValueError as error:
+        raise StepError(f"oof.npz cannot be calibrated on: {error}; run step 'fit' again") from error
     folder = fresh(build / "calibration")
-    write_json(folder / "calibration.json", asdict(found))
-    with (folder / "coverage.csv").open("w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out, lineterminator="\n")
-        table.writerow(("threshold", "coverage", "error"))
-        for threshold in np.arange(GRID - 10, 0, -10) / GRID:
-            taken = confidences >= threshold
-            if taken.any():
-                error = 1 - correct[taken].mean()
-                table.writerow((f"{threshold:.2f}", f"{taken.mean():.6f}", f"{error:.6f}"))
-    return found
+    _write_curve(folder / "coverage.csv", confidences, correct, risk.confidence)
+    written = asdict(found) | {"answers_anything": found.threshold < NEVER}
+    write_json(folder / "calibration.json", written)
+    return written
+
+
+def _counts(confidences: "Floats", correct: "Bools", thresholds: "Floats") -> "tuple[Ints, Ints]":
+    """How many rows each threshold accepts, and how many of those are wrong."""
+    import numpy as np
+
+    order = np.argsort(-confidences, kind="stable")
+    accepted = np.searchsorted(-confidences[order], -thresholds, side="right").astype(np.int64)
+    wrong = np.concatenate([[0], np.cumsum(~correct[order])]).astype(np.int64)
+    return accepted, wrong[accepted]
+
+
+def _check(
+    confidences: "Floats", correct: "Bools", max_error: float, confidence: float, thresholds: "Floats"
+) -> None:
+    import numpy as np
+
+    if confidences.shape != correct.shape or confidences.ndim != 1 or not len(confidences):
+        raise ValueError(f"expected two equal lists, got shapes {confidences.shape} and {correct.shape}")
+    if correct.dtype != np.bool_:
+        raise ValueError(f"expected `correct` as booleans, got {correct.dtype}")
+    if not np.isfinite(confidences).all() or confidences.min() < 0 or confidences.max() > 1 + 1e-6:
+        raise ValueError("expected confidences from 0 to 1")
+    if not (0 < max_error < 1 and 0 < confidence < 1):
+        raise ValueError(f"expected max_error and confidence between 0 and 1, got {max_error}, {confidence}")
+    if not len(thresholds) or (np.diff(thresholds) > 0).any():
+        raise ValueError("expected a grid of thresholds that falls, strictest first")
+
+
+def _write_curve(file: Path, confidences: "Floats", correct: "Bools", confidence: float) -> None:
+    """threshold, coverage, error and its upper bound, where at least one row is accepted."""
+    thresholds = default_grid()
+    accepted, wrong = _counts(confidences, correct, thresholds)
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(("threshold", "coverage", "error", "error_upper_bound"))
+        before = 0
+        for threshold, size, errors in zip(thresholds, accepted.tolist(), wrong.tolist(), strict=True):
+            if size == before:
+                continue
+            before = size
+            bound = upper_bound(errors, size, confidence)
+            point = (threshold, size / len(correct), errors / size, bound)
+            writer.writerow([f"{value:.6g}" for value in point])
