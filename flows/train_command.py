@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Literal
 
 from rich.console import Console
@@ -30,6 +31,7 @@ def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on
     with prefect_api(RegistrySettings().home) as wait_ready, listening(_Lines(say)):
         from flows.training import training  # brings Prefect, which reads its settings on import
 
+        import_module("great_expectations")  # seconds that a server which is starting takes as well
         wait_ready()
         started = time.monotonic()
         outcome = training(name, which, go_on=go_on)

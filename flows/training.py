@@ -33,6 +33,7 @@ from flows.steps import register as register_step
 from flows.steps import sign as sign_step
 from flows.steps.files import build_dir
 from flows.steps.package import RunIds
+from registry.reach import check_reachable
 from registry.settings import RegistrySettings
 from registry.store import Registry
 
@@ -77,6 +78,7 @@ def training(
     params = read_params()
     settings = RegistrySettings()
     registry = Registry(settings)
+    check_reachable(settings.tracking_uri)  # before minutes of work that could not be kept
     build = build_dir(usecase.name, data, build_root)
     started_at = _now()
     run = _Reusable(build, usecase, data, params, go_on)
