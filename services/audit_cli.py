@@ -52,7 +52,8 @@ def show(
     elif not records:
         typer.echo("the journal holds no decision yet")
     else:
-        _print_table(records)
+        for record in records:
+            typer.echo(_line(record))
 
 
 def verify(as_json: Json = False) -> None:
@@ -139,20 +140,10 @@ def _read_jwks(given: Path | None) -> dict[str, Any]:
     return found
 
 
-def _print_table(records: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("id", "time", "tenant", "use case", "route", "degraded"):
-        table.add_column(column, no_wrap=True)
-    for record in records:
-        degraded = "yes" if record["degraded"] else ""
-        time = str(record.get("ts", ""))[:19].replace("T", " ")
-        table.add_row(
-            record["id"], time, record["tenant"], record["use_case"], record["route"] or "none", degraded
-        )
-    Console().print(table)
+def _line(record: dict[str, Any]) -> str:
+    time = str(record.get("ts", ""))[:19].replace("T", " ")
+    state = "  degraded" if record["degraded"] else ""
+    return f"{record['id']}  {time}  {record['tenant']}  {record['use_case']}  {record['route']}{state}"
 
 
 def _journal() -> Path:

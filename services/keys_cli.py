@@ -63,7 +63,8 @@ def show(
     elif not records:
         typer.echo("no key yet; `switchyard keys create --tenant T --role caller` makes one")
     else:
-        _print_table(records, now)
+        for record in records:
+            typer.echo(_line(record, now))
 
 
 def rotate(
@@ -152,15 +153,7 @@ def _print_new(key: str, record: KeyRecord, as_json: bool, replaces: KeyRecord |
         sys.stderr.write(f"key {replaces.id} stays good until {replaces.revoked_at:%Y-%m-%d %H:%M} UTC.\n")
 
 
-def _print_table(records: tuple[KeyRecord, ...], now: datetime) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("id", "tenant", "roles", "state", "expires"):
-        table.add_column(column, no_wrap=True)
-    for record in records:
-        end = min(record.expires_at, record.revoked_at or record.expires_at)
-        roles = ", ".join(sorted(record.roles))
-        table.add_row(record.id, record.tenant, roles, record.state(now), f"{end:%Y-%m-%d %H:%M}")
-    Console().print(table)
+def _line(record: KeyRecord, now: datetime) -> str:
+    end = min(record.expires_at, record.revoked_at or record.expires_at)
+    roles = ", ".join(sorted(record.roles))
+    return f"{record.id}  {record.state(now):<7}  until {end:%Y-%m-%d %H:%M}  {record.tenant}  {roles}"

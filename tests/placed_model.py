@@ -1,0 +1,61 @@
+"""A real, small, signed and placed text model, made without Prefect and MLflow: what a worker loads."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from shutil import copytree
+
+from feature_checks.datasets import load_labelled
+from feature_checks.usecase import UseCase
+from registry.keys import ensure_signing_keys
+from registry.packages import MANIFEST, PackageManifest
+from registry.placing import place
+from registry.records import Acceptance, ModelRef
+from registry.settings import RegistrySettings
+from registry.signing import sign_package
+
+
+class Folder:
+    """`registry.placing.PackageSource` over one signed folder."""
+
+    def __init__(self, folder: Path, ref: ModelRef) -> None:
+        self._folder = folder
+        self._ref = ref
+
+    def resolve(self, name: str, alias: str) -> ModelRef:
+        return self._ref
+
+    def download(self, ref: ModelRef, to: Path) -> Path:
+        return Path(copytree(self._folder, to / "package"))
+
+
+def place_small_model(
+    home: Path, usecase: UseCase, scratch: Path, threshold: float = 0.3, version: int = 1, labels: int = 8
+) -> ModelRef:
+    """Fit a few labels of the sample, sign the package with this home's key, and place it."""
+    assert usecase.local is not None
+    rows = load_labelled(usecase, "sample", scratch / "data").train
+    few = sorted(set(rows[usecase.label]))[:labels]
+    rows = rows[rows[usecase.label].isin(few)]
+    fitted = import_module("flows.kinds." + usecase.local.kind).fit(rows, usecase, {}, seed=1)
+    folder = scratch / f"package-{version}"
+    folder.mkdir(parents=True)
+    files = fitted.export(folder)
+    manifest = PackageManifest(
+        format_version=1,
+        name=usecase.local.model,
+        kind=usecase.local.kind,
+        labels=tuple(fitted.labels),
+        inputs=tuple(usecase.input),
+        acceptance=Acceptance(threshold=threshold, max_error=0.02, confidence=0.95, method="none: a test"),
+        contract_version=usecase.version,
+        files=tuple(files),
+    )
+    (folder / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json")))
+    for name in ("evidence.json", "model_card.md"):
+        (folder / name).write_text("{}")
+    settings = RegistrySettings(home=home)
+    digest = sign_package(folder, ensure_signing_keys(settings.keys_dir).private_key)
+    ref = ModelRef(usecase.local.model, version, digest)
+    place(ref.name, "champion", settings, Folder(folder, ref))
+    return ref
