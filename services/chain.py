@@ -1,10 +1,13 @@
 """The hash chain of a journal file: how a record becomes a line, and how a file is checked. No writing here.
 
-A line is canonical JSON (sorted keys, no spaces) of the record, with `"hash"` put last: the SHA-256
-of that JSON without it. `prev` is the hash of the record before, `seq` counts from 0, and record 0 is
-a header that names its own file. So any change, removal or swap inside a file shows. Two things a
-chain alone cannot show, a cut tail and a file rehashed as a whole: for these, `anchors` give hashes
-that are known from elsewhere (a receipt, the next file's header, a checkpoint).
+    {"content_sha256":…,"kind":…,"prev":…,"seq":…,"ts":…,"hash":…,"content":{…}}
+
+`hash` is the SHA-256 of the canonical JSON (sorted keys, no spaces) of what stands before it, and that
+holds the digest of the content: so the chain stays whole where retention must one day take a content
+out. `prev` is the hash of the record before, `seq` counts from 0, and record 0 is a header that names
+its own file. Any change, removal or swap inside a file shows. Two things a chain alone cannot show, a
+cut tail and a file rehashed as a whole: for these, `anchors` give hashes that are known from elsewhere
+(a receipt, the next file's header, a checkpoint).
 """
 
 import hashlib
@@ -19,8 +22,11 @@ from services.errors import ChainBroken
 
 GENESIS = "0" * 64
 FORMAT = 1
-_END = re.compile(rb',"hash":"([0-9a-f]{64})"}')
-_END_BYTES = len(b',"hash":""}') + 64
+_LINE = re.compile(
+    rb'(\{"content_sha256":"([0-9a-f]{64})","kind":"[a-z]+","prev":"[0-9a-f]{64}","seq":[0-9]+,"ts":"[^"\\]+")'
+    rb',"hash":"([0-9a-f]{64})","content":(\{.*\})\}',
+    re.DOTALL,
+)
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 Anchors = Mapping[int, str]
@@ -29,7 +35,7 @@ Anchors = Mapping[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One record as it stands in a file."""
+    """One record as it stands in a file: its content, and kind, seq, ts and prev beside it."""
 
     record: Mapping[str, Any]
     hash: str
@@ -48,27 +54,26 @@ class ChainReport:
     header: Mapping[str, Any]
 
 
-def to_line(record: Mapping[str, Any]) -> tuple[bytes, str]:
-    """The line for a record (not empty, without a key `hash`), newline included, and its hash."""
-    body = _encode(record).encode("utf-8")
+def to_line(kind: str, seq: int, at: str, prev: str, content: Mapping[str, Any]) -> tuple[bytes, str]:
+    """The line for a record, newline included, and its hash. `content` is JSON-like; `at` is ISO 8601."""
+    body = _encode(content).encode("utf-8")
     digest = hashlib.sha256(body).hexdigest()
-    return b'%b,"hash":"%b"}\n' % (body[:-1], digest.encode()), digest
+    head = _encode({"content_sha256": digest, "kind": kind, "prev": prev, "seq": seq, "ts": at}).encode(
+        "ascii"
+    )
+    own = hashlib.sha256(head).hexdigest()
+    return b'%b,"hash":"%b","content":%b}\n' % (head[:-1], own.encode("ascii"), body), own
 
 
 def from_line(line: bytes) -> Link:
     """A complete line back to its record. Raises ValueError when it is not what `to_line` wrote."""
-    text = line.removesuffix(b"\n")
-    end = _END.fullmatch(text, max(0, len(text) - _END_BYTES))
-    if end is None:
+    parts = _LINE.fullmatch(line.removesuffix(b"\n"))
+    if parts is None:
         raise ValueError("is not a journal record")
-    body = text[: end.start()] + b"}"
-    claimed = end[1].decode()
-    if hashlib.sha256(body).hexdigest() != claimed:
-        raise ValueError("was changed: its content does not have the hash that it carries")
-    record = json.loads(body)
-    if not isinstance(record, dict):
-        raise ValueError("is not a journal record")
-    return Link(record, claimed)
+    head, body = parts[1] + b"}", parts[4]
+    if _sha256(body) != parts[2] or _sha256(head) != parts[3]:
+        raise ValueError("was changed: it does not have the hash that it carries")
+    return Link({**json.loads(body), **json.loads(head)}, parts[3].decode("ascii"))
 
 
 def verify_chain(file: Path, anchors: Anchors | None = None) -> ChainReport:
@@ -95,25 +100,31 @@ def verify_chain(file: Path, anchors: Anchors | None = None) -> ChainReport:
     return ChainReport(file.name, expected, expected - 1, prev, torn, header)
 
 
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode("ascii")
+
+
 def _lines(file: Path) -> Iterator[bytes]:
     with file.open("rb") as stream:
         yield from stream
 
 
 def _torn_tail(file: Path, seq: int, line: bytes) -> int:
-    """Length of a half-written line; a whole record with something behind it was changed."""
-    if (end := _END.search(line)) is not None and end.end() < len(line):
-        raise ChainBroken(file.name, seq, "was changed: it does not end as records end")
-    return len(line)
+    """Length of a half-written line; a whole record with something else behind it was changed."""
+    try:
+        from_line(line[:-1])
+    except ValueError:
+        return len(line)
+    raise ChainBroken(file.name, seq, "was changed: it does not end as records end")
 
 
 def _check_place(file: Path, link: Link, expected: int, prev: str) -> None:
-    seq = link.record.get("seq")
-    if seq == expected and link.record.get("prev") == prev:
+    seq: int = link.record["seq"]
+    if seq == expected and link.record["prev"] == prev:
         return
     if seq == expected:
         raise ChainBroken(file.name, expected, "does not follow the record before it: one was replaced")
-    if isinstance(seq, int) and seq > expected and expected not in _later_numbers(file):
+    if seq > expected and expected not in _later_numbers(file):
         raise ChainBroken(file.name, expected, f"was removed: record {seq} stands in its place")
     raise ChainBroken(file.name, expected, f"was moved: record {seq} stands in its place")
 
@@ -123,15 +134,15 @@ def _later_numbers(file: Path) -> set[int]:
     for line in _lines(file):
         try:
             numbers.add(from_line(line).record["seq"])
-        except (ValueError, KeyError):
+        except ValueError:
             continue
     return numbers
 
 
 def _checked_header(file: Path, link: Link) -> Mapping[str, Any]:
     record = link.record
-    if record.get("kind") != "header" or record.get("format") != FORMAT:
+    if record["kind"] != "header" or record.get("format") != FORMAT:
         raise ChainBroken(file.name, 0, f"expected a header of format {FORMAT}")
     if record.get("file") != file.name:
-        raise ChainBroken(file.name, 0, f"the file was renamed: its header says {record.get('file')}")
+        raise ChainBroken(file.name, 0, "the file was renamed: its header names another one")
     return record

@@ -23,8 +23,6 @@ ServiceError(status, type)
 No message holds anything of a request's content: these texts reach logs, journal and callers.
 """
 
-# ruff: noqa: N818  — they say a state or a verdict (NotFound, TargetFailed), as the design names them
-
 from typing import ClassVar
 
 

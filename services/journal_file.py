@@ -24,7 +24,7 @@ class Appended:
     at: str  # ISO 8601, UTC
 
 
-class Unusable(OSError):  # noqa: N818  — a state of the file, as the errors of this room are named
+class Unusable(OSError):
     """This file must not be written any more; a new one must be begun."""
 
     def __init__(self, why: str) -> None:
@@ -77,7 +77,7 @@ class JournalFile:
         """
         self._check_untouched()
         seq, at = self.seq + 1, datetime.now(UTC).isoformat(timespec="microseconds")
-        line, digest = to_line({**content, "kind": kind, "seq": seq, "ts": at, "prev": self.head})
+        line, digest = to_line(kind, seq, at, self.head, content)
         try:
             written = os.write(self._fd, line)
         except OSError:

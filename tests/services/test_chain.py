@@ -1,5 +1,6 @@
 """The hash chain finds every change inside a file, and with anchors also cut tails and rehashed files."""
 
+import hashlib
 import json
 import random
 
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from services.chain import GENESIS, from_line, to_line, verify_chain
 from services.errors import ChainBroken
 from services.journal_file import JournalFile
+from services.privacy.hashing import canonical_json
 
+AT = "2026-11-22T21:00:00.000000+00:00"
 CONTENT = st.dictionaries(
     st.text(max_size=8),
     st.none() | st.booleans() | st.integers() | st.text(max_size=30),
@@ -41,13 +44,22 @@ def copy_with(original, tmp_path_factory, raw):
 
 
 @given(CONTENT)
-def test_a_line_reads_back_as_its_record_and_is_canonical_json(content):
-    line, digest = to_line(content)
+def test_a_line_reads_back_as_its_record_and_anybody_can_recompute_its_hash(content):
+    line, digest = to_line("decision", 7, AT, GENESIS, content)
     link = from_line(line)
-    assert dict(link.record) == content
+    head = {"kind": "decision", "seq": 7, "ts": AT, "prev": GENESIS}
+    assert {**content, **head}.items() <= link.record.items()
     assert link.hash == digest
-    assert json.loads(line) == {**content, "hash": digest}
     assert line.count(b"\n") == 1
+    plain = json.loads(line)
+    assert plain.pop("content") == content
+    assert plain.pop("hash") == hashlib.sha256(canonical_json(plain)).hexdigest() == digest
+    assert plain["content_sha256"] == hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def test_a_content_cannot_pose_as_the_head_of_its_record(tmp_path):
+    line, _ = to_line("decision", 7, AT, GENESIS, {"seq": 1, "kind": "header", "hash": "0", "content": {}})
+    assert (from_line(line).record["seq"], from_line(line).record["kind"]) == (7, "decision")
 
 
 def test_an_untouched_file_verifies_and_reports_its_head(original):
@@ -106,19 +118,26 @@ def test_a_repeated_record_is_found(original, tmp_path_factory):
 def test_a_record_with_a_new_hash_of_its_own_breaks_the_one_after_it(original, tmp_path_factory):
     lines = original.read_bytes().splitlines(keepends=True)
     record = {**from_line(lines[3]).record, "text": "forged"}
-    lines[3] = to_line(record)[0]
+    lines[3] = line_of(record, record["prev"])[0]
     with pytest.raises(ChainBroken, match="record 4: does not follow"):
         verify_chain(copy_with(original, tmp_path_factory, b"".join(lines)))
+
+
+def line_of(record, prev):
+    """A line as a forger makes it: right in itself."""
+    head = ("kind", "seq", "ts", "prev", "content_sha256")
+    content = {name: value for name, value in record.items() if name not in head}
+    return to_line(record["kind"], record["seq"], record["ts"], prev, content)
 
 
 def rehashed(original, change_at):
     """The file as a thorough forger leaves it: one record changed, every hash from there made anew."""
     lines, prev = [], GENESIS
     for line in original.read_bytes().splitlines():
-        record = {**from_line(line).record, "prev": prev}
+        record = dict(from_line(line).record)
         if record["seq"] == change_at:
             record["text"] = "forged"
-        made, prev = to_line(record)
+        made, prev = line_of(record, prev)
         lines.append(made)
     return b"".join(lines)
 
@@ -162,7 +181,7 @@ def test_a_renamed_file_and_a_foreign_format_are_refused(original, tmp_path):
     with pytest.raises(ChainBroken, match="was renamed"):
         verify_chain(renamed)
     strange = tmp_path / "strange.jsonl"
-    strange.write_bytes(to_line({"kind": "header", "format": 99, "seq": 0, "prev": GENESIS})[0])
+    strange.write_bytes(to_line("header", 0, AT, GENESIS, {"format": 99})[0])
     with pytest.raises(ChainBroken, match="header of format 1"):
         verify_chain(strange)
 
