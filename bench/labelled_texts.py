@@ -61,7 +61,7 @@ _EMAIL = {
     "pt": ("escrevam para {x}.", "o meu e-mail é {x}"),
     "sv": ("skriv till {x}.", "min e-post är {x}"),
 }
-_IP = {locale: ("login from {x} was not me", "IP {x}", "[{x}]") for locale in LOCALES}
+_IP = dict.fromkeys(LOCALES, ("login from {x} was not me", "IP {x}", "[{x}]"))
 _NATIONAL_ID = {
     "en": (
         "My national insurance number is {x}",

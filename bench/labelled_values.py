@@ -52,6 +52,11 @@ def dotted_cpf(rng: Random) -> str:
     return f"{value[:3]}.{value[3:6]}.{value[6:9]}-{value[9:]}"
 
 
+def shapes(listed: str) -> tuple[Maker, ...]:
+    """Shapes with `;` between them."""
+    return tuple(shaped(shape.strip()) for shape in listed.split(";"))
+
+
 def card_written(rng: Random) -> str:
     value = made.card(rng)
     sizes = (4, 6, 5) if len(value) == 15 else (4, 6, 4) if len(value) == 14 else (4,)
@@ -77,11 +82,28 @@ def iban_written(*countries: str) -> Maker:
 def email(rng: Random) -> str:
     first, last = rng.choice(FIRST), rng.choice(LAST)
     local = rng.choice(
-        [f"{first}.{last}", f"{first[0]}{last}{rng.randrange(100)}", f"{first}+bank", f"{last}_{first}", f"{first}-{last}",
-         f"info.{last}", f"o'{last}"]
-    ).lower()  # fmt: skip
-    host = rng.choice(["example.com", "mail.example.org", "example.co.uk", "my-mail.example", "posteo.example.net",
-                       "xn--bcher-kva.example", "bücher.example", "sub.dom.example.io"])  # fmt: skip
+        [
+            f"{first}.{last}",
+            f"{first[0]}{last}{rng.randrange(100)}",
+            f"{first}+bank",
+            f"{last}_{first}",
+            f"{first}-{last}",
+            f"info.{last}",
+            f"o'{last}",
+        ]
+    ).lower()
+    host = rng.choice(
+        [
+            "example.com",
+            "mail.example.org",
+            "example.co.uk",
+            "my-mail.example",
+            "posteo.example.net",
+            "xn--bcher-kva.example",
+            "bücher.example",
+            "sub.dom.example.io",
+        ]
+    )
     address = f"{local}@{host}"
     return address.upper() if rng.random() < 0.1 else address
 
@@ -94,7 +116,7 @@ def ip(rng: Random) -> str:
 
 
 def date(*shapes: str) -> Maker:
-    """`{d}` `{m}` day and month, `{dd}` `{mm}` with a zero, `{y}` the year, `{yy}` its end, `{M}` a month's name."""
+    """`{d}` `{m}` day and month, `{dd}` `{mm}` with a zero, `{y}` `{yy}` the year, `{M}` a month's name."""
 
     def make(rng: Random, months: str = "") -> str:
         shape = rng.choice(shapes)
@@ -147,7 +169,8 @@ MONTHS = {
     "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
     "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
     "nl": "januari februari maart april mei juni juli augustus september oktober november december",
-    "pl": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia",
+    "pl": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października "
+    "listopada grudnia",
     "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
     "sv": "januari februari mars april maj juni juli augusti september oktober november december",
 }
@@ -173,50 +196,69 @@ _DATES = {
 VALUES: Mapping[str, Mapping[str, tuple[Maker, ...]]] = {
     "card": {"any": (card_written,)},
     "iban": {
-        "any": (iban_written("AT", "BE", "CH", "DK", "NO", "FI"),), "en": (iban_written("GB", "IE"),),
-        "es": (iban_written("ES"),), "fr": (iban_written("FR", "BE"),), "de": (iban_written("DE", "AT", "CH"),),
-        "it": (iban_written("IT"),), "nl": (iban_written("NL"),), "pl": (iban_written("PL"),),
-        "pt": (iban_written("PT"),), "sv": (iban_written("SE", "DK", "NO", "FI"),),
+        "any": (iban_written("AT", "BE", "CH", "DK", "NO", "FI"),),
+        "en": (iban_written("GB", "IE"),),
+        "es": (iban_written("ES"),),
+        "fr": (iban_written("FR", "BE"),),
+        "de": (iban_written("DE", "AT", "CH"),),
+        "it": (iban_written("IT"),),
+        "nl": (iban_written("NL"),),
+        "pl": (iban_written("PL"),),
+        "pt": (iban_written("PT"),),
+        "sv": (iban_written("SE", "DK", "NO", "FI"),),
     },
     "email": {"any": (email,)},
     "ip": {"any": (ip,)},
     "national_id": {
         "any": (made.pesel,),
-        "en": (made.nino, grouped(made.nino, (2, 2, 2, 2, 1), " "), grouped(made.ssn, (3, 2, 4), "-"), made.ppsn,
-               grouped(made.aadhaar, (4,), " "), shaped("A{B}{ACP}P{K}####{Z}")),
+        "en": (
+            made.nino,
+            grouped(made.nino, (2, 2, 2, 2, 1), " "),
+            grouped(made.ssn, (3, 2, 4), "-"),
+            made.ppsn,
+            grouped(made.aadhaar, (4,), " "),
+            shaped("A{B}{ACP}P{K}####{Z}"),
+        ),
         "es": (made.nif, made.nie, grouped(made.nif, (8, 1), "-"), dotted_nif),
-        "fr": (made.nir, grouped(made.nir, (1, 2, 2, 2, 3, 3, 2), " "), grouped(made.nir, (13, 2), " "), made.niss),
+        "fr": (
+            made.nir,
+            grouped(made.nir, (1, 2, 2, 2, 3, 3, 2), " "),
+            grouped(made.nir, (13, 2), " "),
+            made.niss,
+        ),
         "de": (made.steuer_id, grouped(made.steuer_id, (2, 3, 3, 3), " ")),
         "it": (made.fiscal_code, lambda rng: made.fiscal_code(rng).lower()),
         "nl": (made.bsn, grouped(made.bsn, (4, 2, 3), "."), grouped(made.niss, (6, 3, 2), "-")),
         "pl": (made.pesel,),
-        "pt": (made.nif_pt, grouped(made.nif_pt, (3,), " "), made.cpf,
-               dotted_cpf),
-        "sv": (grouped(made.personnummer, (6, 4), "-"), made.personnummer, made.hetu, grouped(made.cpr, (6, 4), "-")),
+        "pt": (made.nif_pt, grouped(made.nif_pt, (3,), " "), made.cpf, dotted_cpf),
+        "sv": (
+            grouped(made.personnummer, (6, 4), "-"),
+            made.personnummer,
+            made.hetu,
+            grouped(made.cpr, (6, 4), "-"),
+        ),
     },
     "phone": {
-        "any": (shaped("+44 7911 ######"),),
-        "en": (shaped("07{4579}## ######"), shaped("+44 7{4579}## ######"), shaped("07{4579}########"),
-               shaped("020 7{2359}## ####"), shaped("+44 (0)20 7{2359}## ####"), shaped("(212) {2345}##-{1234}###"),
-               shaped("+1 415-{2345}##-{1234}###"), shaped("415-{2345}##-{1234}###"), shaped("415{2345}##{1234}###"),
-               shaped("087 {2345}## ####"), shaped("+91 98{1234}## #####"), shaped("04{01}# {3456}## ###")),
-        "es": (shaped("6{1235}# ### ###"), shaped("6{1235}# ## ## ##"), shaped("+34 6{1235}#######"),
-               shaped("91 {2345}## ## ##"), shaped("6{1235}#######")),
-        "fr": (shaped("06 {1234}# ## ## ##"), shaped("06{1234}#######"), shaped("+33 6 {1234}# ## ## ##"),
-               shaped("01.{4}{2345}.##.##.##"), shaped("0033 6 {1234}# ## ## ##")),
-        "de": (shaped("015{12}# #######"), shaped("+49 15{12}# #######"), shaped("030 {2345}######"),
-               shaped("089/{2345}######"), shaped("+49 (0)30 {2345}######"), shaped("+43 664 {1234}######"),
-               shaped("079 {2345}## ## ##")),
-        "it": (shaped("34{789} {1234}## ####"), shaped("+39 34{789} {1234}######"), shaped("34{789}{1234}######"),
-               shaped("06 {4567}### ####")),
-        "nl": (shaped("06-{12345}#######"), shaped("06 {12345}# ## ## ##"), shaped("+31 6 {12345}#######"),
-               shaped("020-{2456}######"), shaped("+32 47# ## ## ##")),
-        "pl": (shaped("50{1234} ### ###"), shaped("+48 60{12345} ### ###"), shaped("60{12345}-###-###"),
-               shaped("60{12345}######")),
-        "pt": (shaped("91{2345} ### ###"), shaped("+351 91{2345} ### ###"), shaped("91{2345}######"),
-               shaped("(11) 9{6789}###-####"), shaped("+55 11 9{6789}###-####")),
-        "sv": (shaped("070-{1234}## ## ##"), shaped("+46 70 {1234}## ## ##"), shaped("070{1234}######"),
-               shaped("+45 2{1234} ## ## ##"), shaped("+47 4{12356}# ## ###"), shaped("+358 40 {1234}######")),
+        "any": shapes("""+44 7911 ######"""),
+        "en": shapes("""07{4579}## ######; +44 7{4579}## ######; 07{4579}########; 020 7{2359}## ####;
+            +44 (0)20 7{2359}## ####; (212) {2345}##-{1234}###; +1 415-{2345}##-{1234}###;
+            415-{2345}##-{1234}###; 415{2345}##{1234}###; 087 {2345}## ####;
+            +91 98{1234}## #####; 04{01}# {3456}## ###"""),
+        "es": shapes("""6{1235}# ### ###; 6{1235}# ## ## ##; +34 6{1235}#######; 91 {2345}## ## ##;
+            6{1235}#######"""),
+        "fr": shapes("""06 {1234}# ## ## ##; 06{1234}#######; +33 6 {1234}# ## ## ##;
+            01.{4}{2345}.##.##.##; 0033 6 {1234}# ## ## ##"""),
+        "de": shapes("""015{12}# #######; +49 15{12}# #######; 030 {2345}######; 089/{2345}######;
+            +49 (0)30 {2345}######; +43 664 {1234}######; 079 {2345}## ## ##"""),
+        "it": shapes("""34{789} {1234}## ####; +39 34{789} {1234}######; 34{789}{1234}######;
+            06 {4567}### ####"""),
+        "nl": shapes("""06-{12345}#######; 06 {12345}# ## ## ##; +31 6 {12345}#######; 020-{2456}######;
+            +32 47# ## ## ##"""),
+        "pl": shapes("""50{1234} ### ###; +48 60{12345} ### ###; 60{12345}-###-###; 60{12345}######"""),
+        "pt": shapes("""91{2345} ### ###; +351 91{2345} ### ###; 91{2345}######; (11) 9{6789}###-####;
+            +55 11 9{6789}###-####"""),
+        "sv": shapes("""070-{1234}## ## ##; +46 70 {1234}## ## ##; 070{1234}######; +45 2{1234} ## ## ##;
+            +47 4{12356}# ## ###; +358 40 {1234}######"""),
     },
     "birth_date": {
         "any": (date("{dd}.{mm}.{y}"),),
@@ -225,14 +267,22 @@ VALUES: Mapping[str, Mapping[str, tuple[Maker, ...]]] = {
             for locale, shapes in _DATES.items()
         },
     },
-    "name": {"any": (name(FIRST, LAST), name(FIRST, ("de", "van", "", "von"), LAST), name(("Dr", "Dr."), FIRST, LAST))},
+    "name": {
+        "any": (
+            name(FIRST, LAST),
+            name(FIRST, ("de", "van", "", "von"), LAST),
+            name(("Dr", "Dr."), FIRST, LAST),
+        )
+    },
     "account": {"any": (shaped("########"), shaped("##########"), shaped("## #### ####"))},
     "crypto": {
         "any": (made.bitcoin, lambda rng: "0x" + "".join(rng.choices("0123456789abcdef", k=40))),
     },
     "secret": {
-        "any": (lambda rng: "sk-proj-" + "".join(rng.choices(made.LETTERS + "abc123", k=32)),
-                lambda rng: "ghp_" + "".join(rng.choices(made.LETTERS + "abc123", k=36)),
-                lambda rng: "AKIA" + "".join(rng.choices(made.LETTERS, k=16))),
+        "any": (
+            lambda rng: "sk-proj-" + "".join(rng.choices(made.LETTERS + "abc123", k=32)),
+            lambda rng: "ghp_" + "".join(rng.choices(made.LETTERS + "abc123", k=36)),
+            lambda rng: "AKIA" + "".join(rng.choices(made.LETTERS, k=16)),
+        ),
     },
-}  # fmt: skip
+}

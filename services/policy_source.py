@@ -35,7 +35,7 @@ class PolicyError(ConfigError):
 class PolicySource:
     """A policy file that passed every check.
 
-    `names`: Cedar's own policy id -> the `@id` in the file. `uses`: attributes that any policy reads.
+    `names`: Cedar's own policy id -> what records call it. `uses`: attributes that any policy reads.
     `mentions`: attribute -> the values that policies compare it with. `any_tag_matters`: tags are used
     in another way than asking for named ones. `known_tags`: what a request of this use case can carry.
     """
@@ -116,11 +116,10 @@ def _parse(text: str, shown: str) -> dict[str, Any]:
 
 
 def _names(policies: Mapping[str, Any], shown: str) -> dict[str, str]:
+    """What records call each policy: its `@id`, else its place in the file."""
     names: dict[str, str] = {}
     for number, (policy_id, policy) in enumerate(policies.items(), start=1):
-        name = policy.get("annotations", {}).get("id")
-        if not name:
-            raise PolicyError(f'{shown}: policy {number} has no name: put @id("what-it-says") in front of it')
+        name = policy.get("annotations", {}).get("id") or f"policy-{number}"
         if name in names.values():
             raise PolicyError(f"{shown}: two policies are called '{name}': records say which one decided")
         names[policy_id] = name

@@ -4,16 +4,20 @@ The prefilter is what makes this cheap: most messages hold no digit, `@` or link
 and passwords can be there, which a few dozen substring checks rule out.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Protocol
 
-from services.privacy.kinds import BUILT_IN, Span, detected_tags
+from services.privacy.kinds import BUILT_IN, KIND_SHAPE, UNNAMED, Span, detected_tags
 from services.privacy.normalise import Normalised, normalise
 from services.privacy.reading import Reading
 from services.privacy.recognisers.base import Recogniser
+
+logger = logging.getLogger(__name__)
 
 _REVERSING = "\u202e"  # right-to-left override: what follows is shown backwards
 _COLONS = re.compile(r"::|:[0-9a-fA-F]{1,4}:")
@@ -74,7 +78,7 @@ class Detector:
         for recogniser in self._for(text):
             found += recogniser.find(reading, found)
         if self._ner is not None:
-            found += [span for span in self._ner(text) if 0 <= span.start < span.end <= len(text)]
+            found += _ask(self._ner, text)
         return found
 
     def _for(self, text: str) -> Iterable[Recogniser]:
@@ -88,6 +92,16 @@ class Detector:
         if _COLONS.search(text):
             yield from self._with_colons
         yield from self._always
+
+
+def _ask(ner: NamedEntities, text: str) -> list[Span]:
+    """What the hook finds, as far as it makes sense. A hook that fails lets nothing through."""
+    try:
+        spans = [span for span in ner(text) if 0 <= span.start < span.end <= len(text)]
+    except Exception as error:  # noqa: BLE001  — a team's own model may raise anything
+        logger.error("the NER hook failed (%s): the whole text counts as found", type(error).__name__)
+        return [Span(0, len(text), UNNAMED, 0.0)] if text else []
+    return [replace(span, kind=span.kind if KIND_SHAPE.fullmatch(span.kind) else UNNAMED) for span in spans]
 
 
 def settle(spans: Iterable[Span]) -> list[Span]:

@@ -13,8 +13,9 @@ from datetime import datetime
 from feature_checks.usecase import FieldSpec
 from services.errors import InputError
 from services.privacy.detect import Detector
+from services.privacy.everywhere import find_all
 from services.privacy.hashing import content_digest, keyed_hash
-from services.privacy.kinds import tags_of
+from services.privacy.kinds import Span, tags_of
 from services.privacy.normalise import normalise
 from services.privacy.placeholders import Numbering
 from services.privacy.vault import Vault
@@ -39,14 +40,14 @@ def seal(call: Call, detector: Detector, hash_key: bytes) -> tuple[Envelope, Vau
         for name, value in call.fields.items()
         if isinstance(value, str) and _is_text(value, specs[name])
     }
-    forms = [form for text in texts.values() for form in (text, normalise(text).text)]
-    numbering = Numbering(forms)
+    found = find_all(texts, detector)
+    numbering = Numbering(form for text in texts.values() for form in (text, normalise(text).text))
     tags = {tag for name, value in call.fields.items() if value is not None for tag in specs[name].tags}
+    tags.update(*(tags_of(span.kind) for spans in found.values() for span in spans))
     fields: dict[str, object] = {}
     for name, value in call.fields.items():
         if name in texts:
-            fields[name], found = _redact(texts[name], detector, numbering)
-            tags |= found
+            fields[name] = _replace(texts[name], found[name], numbering)
         elif IDENTIFIER in specs[name].tags and value is not None:
             fields[name] = keyed_hash(hash_key, "id", tenant, value)
         else:
@@ -71,19 +72,17 @@ def seal(call: Call, detector: Detector, hash_key: bytes) -> tuple[Envelope, Vau
 
 def redact_text(text: str, detector: Detector) -> str:
     """`text` with placeholders for whatever is found, and no way back: for notes, feedback, documents."""
-    redacted, _ = _redact(text, detector, Numbering((text, normalise(text).text)))
-    return redacted
+    spans = find_all({"text": text}, detector)["text"]
+    return _replace(text, spans, Numbering((text, normalise(text).text)))
 
 
-def _redact(text: str, detector: Detector, numbering: Numbering) -> tuple[str, set[str]]:
+def _replace(text: str, spans: list[Span], numbering: Numbering) -> str:
     pieces: list[str] = []
-    tags: set[str] = set()
     done = 0
-    for span in detector.scan(text):
+    for span in spans:
         pieces += text[done : span.start], numbering.placeholder(span.kind, text[span.start : span.end])
-        tags |= tags_of(span.kind)
         done = span.end
-    return "".join(pieces) + text[done:], tags
+    return "".join(pieces) + text[done:]
 
 
 def _check(name: str, value: object, specs: Mapping[str, FieldSpec]) -> None:

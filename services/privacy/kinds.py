@@ -24,6 +24,9 @@ BUILT_IN = (
 
 SECRET = "secret"  # noqa: S105  — the name of a kind, not a credential
 
+UNNAMED = "entity"
+"""What a NER hook finds under a name that no placeholder could carry."""
+
 KIND_SHAPE = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
 

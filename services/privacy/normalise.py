@@ -30,8 +30,8 @@ class Normalised:
     marks: tuple[bool, ...] = ()
 
     def original_span(self, start: int, end: int) -> tuple[int, int]:
-        """Start and end in the original of `text[start:end]`, with the marks on its last character."""
-        if self.origin is None or start >= end:
+        """Where `text[start:end]`, which is not empty, came from, with the marks on its last character."""
+        if self.origin is None:
             return start, end
         stop = self.origin[end - 1] + 1
         while stop < len(self.marks) and self.marks[stop]:

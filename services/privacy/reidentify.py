@@ -18,7 +18,7 @@ def reidentify(value: Any, vault: Vault, envelope: Envelope | None = None) -> An
 
     With `envelope` given, a vault of any other request is refused with `VaultSealed`.
     """
-    originals = vault._open(envelope.id if envelope else None)
+    originals = vault._unseal(envelope.id if envelope else None)
     return _walk(value, _substitution(originals)) if originals else value
 
 
@@ -31,7 +31,7 @@ class StreamReidentifier:
     """
 
     def __init__(self, vault: Vault, envelope: Envelope | None = None, *, in_json: bool = False) -> None:
-        originals = vault._open(envelope.id if envelope else None)
+        originals = vault._unseal(envelope.id if envelope else None)
         if in_json:
             originals = {mark: json.dumps(text, ensure_ascii=False)[1:-1] for mark, text in originals.items()}
         self._substitute = _substitution(originals)

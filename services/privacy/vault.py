@@ -1,6 +1,6 @@
 """The vault: placeholder -> original, for one request, in memory, and for nobody to look at.
 
-It has no public way in. `reidentify.py` is the only module that may call `_open` (a test keeps that
+It has no public way in. `reidentify.py` is the only module that may call `_unseal` (a test keeps that
 so). Whatever would copy the originals into a sink - pickle, copy, json, str.format, iteration - is
 refused with `VaultSealed`; `repr` says how many there are, so that tracebacks and debuggers stay safe.
 """
@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NoReturn, SupportsIndex
 
 
-class VaultSealed(TypeError):  # noqa: N818  — it says a state, as the errors of this room do
+class VaultSealed(TypeError):
     """Something tried to print, copy, serialise or read a vault."""
 
 
@@ -53,7 +53,7 @@ class Vault:
     def __contains__(self, key: object) -> NoReturn:
         _refuse("read")
 
-    def _open(self, request_id: str | None) -> Mapping[str, str]:
+    def _unseal(self, request_id: str | None) -> Mapping[str, str]:
         """For `reidentify.py` only. A vault opens for the request that it was made for."""
         if request_id is not None and request_id != self.__request_id:
             _refuse("opened for another request than its own")

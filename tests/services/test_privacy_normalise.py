@@ -1,0 +1,58 @@
+"""The plain form that is scanned, and the map back to the text as it was written."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.privacy.normalise import normalise
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("plain ASCII\n1-2", "plain ASCII\n1-2"),
+        ("４１１１", "4111"),
+        ("٤١١١ ४१११", "4111 4111"),
+        ("4\u200b1\u200d1\ufeff1", "4111"),
+        ("4\u20661\u202e1\u00ad1", "4111"),
+        ("4\u03321\u20dd1", "411"),
+        ("4\x001", "41"),
+        ("4111\u00a01111\u20031111", "4111 1111 1111"),
+        ("1–2—3−4‑5", "1-2-3-4-5"),
+        ("a＠b．c", "a@b.c"),
+        ("②⁴½", "24" + "1\u20442"),
+        ("l’été", "l'été"),
+    ],
+)
+def test_what_reads_the_same_becomes_the_same(written: str, plain: str) -> None:
+    assert normalise(written).text == plain
+
+
+def test_a_span_covers_the_written_characters_with_their_marks_and_what_is_between() -> None:
+    text = "x 4\u0332\u200b1\u0332 y"
+    form = normalise(text)
+    start = form.text.index("41")
+    first, last = form.original_span(start, start + 2)
+    assert text[first:last] == "4\u0332\u200b1\u0332"
+
+
+def test_a_span_inside_one_wide_character_covers_it() -> None:
+    form = normalise("a½b")
+    assert form.original_span(1, 2) == (1, 2)
+
+
+@given(st.text(max_size=40), st.data())
+def test_spans_in_the_original_say_the_same_as_in_the_plain_form(text: str, data: st.DataObject) -> None:
+    form = normalise(text)
+    if form.text:
+        start = data.draw(st.integers(0, len(form.text) - 1))
+        end = data.draw(st.integers(start + 1, len(form.text)))
+        first, last = form.original_span(start, end)
+        assert 0 <= first < last <= len(text)
+        assert form.text[start:end] in normalise(text[first:last]).text
+
+
+@given(st.text(max_size=60))
+def test_the_plain_form_of_a_plain_form_is_itself(text: str) -> None:
+    once = normalise(text).text
+    assert normalise(once).text == once
