@@ -11,6 +11,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 NANOS_PER_USD = 1_000_000_000
 MAX_NANOS = 2**53 - 1  # 9 million USD: the largest whole number that Redis' Lua (doubles) keeps exact
 TOKENS_PER_PRICE = 1_000_000
+MAX_TOKENS = 100_000_000  # no call has more; a larger report is a mistake or a lie
 TOKENS_PER_MESSAGE = 32  # room for what a chat template puts around one message: role names, separators
 
 
@@ -156,4 +157,6 @@ def _price(usd: float | None) -> int | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
+        return value
+    return None

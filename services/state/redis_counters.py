@@ -50,7 +50,7 @@ class RedisCounters:
         url: str,
         *,
         prefix: str = "switchyard",
-        timeout_s: float = 0.25,
+        timeout_s: float = 0.5,
         keep: Retention | None = None,
         clock_ms: Callable[[], int] | None = None,
     ) -> None:

@@ -52,7 +52,7 @@ class SqliteCounters:
         self,
         path: Path,
         *,
-        timeout_s: float = 0.25,
+        timeout_s: float = 0.5,
         keep: Retention | None = None,
         clock_ms: Callable[[], int] = wall_ms,
     ) -> None:

@@ -129,6 +129,7 @@ def test_usage_is_read_as_openai_reports_it() -> None:
         {},
         {"prompt_tokens": 1},
         {"prompt_tokens": -1, "completion_tokens": 1},
+        {"prompt_tokens": 10**18, "completion_tokens": 1},
         {"prompt_tokens": True, "completion_tokens": 1},
         {"prompt_tokens": "9", "completion_tokens": 1},
         {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": "x"}},
