@@ -25,6 +25,9 @@ recognizers:
 """
 
 
+X = "recognizers:\n - {name: x, supported_entity: AB, "
+
+
 def written(folder: Path, text: str) -> Path:
     file = folder / "recognisers.yaml"
     file.write_text(text, encoding="utf-8")
@@ -71,23 +74,23 @@ def test_custom_kinds_belong_to_the_vocabulary_of_tags(detector: Detector) -> No
         ("recognizers:\n - {name: x, supported_entity: A1, deny_list: [a]}", r"supported_entity: .*pattern"),
         ("recognizers:\n - {name: x, supported_entity: AB}", r"x: expected 'patterns' or a 'deny_list'"),
         (
-            "recognizers:\n - {name: x, supported_entity: AB, deny_list: [a], fuzzy: 1}",
+            X + "deny_list: [a], fuzzy: 1}",
             r"fuzzy: Extra inputs",
         ),
         (
-            "recognizers:\n - {name: x, supported_entity: AB, patterns: [{name: p, regex: '(', score: 1}]}",
+            X + "patterns: [{name: p, regex: '(', score: 1}]}",
             r"pattern 'p' is no regular expression",
         ),
         (
-            "recognizers:\n - {name: x, supported_entity: AB, patterns: [{name: p, regex: 'a*', score: 1}]}",
+            X + "patterns: [{name: p, regex: 'a*', score: 1}]}",
             r"pattern 'p' matches an empty text",
         ),
         (
-            "recognizers:\n - {name: x, supported_entity: AB, patterns: [{name: p, regex: 'a', score: 0.1}]}",
+            X + "patterns: [{name: p, regex: 'a', score: 0.1}]}",
             r"pattern 'p' scores 0.1 < 0.5: it needs context words",
         ),
         (
-            "recognizers:\n - {name: x, supported_entity: AB, patterns: [{name: p, regex: '(a+)+$', score: 1}]}",
+            X + "patterns: [{name: p, regex: '(a+)+$', score: 1}]}",
             r"pattern 'p' takes over 0.02 s on 'aaaa…'",
         ),
         ("recognizers: [", r"expected a YAML file"),
@@ -100,9 +103,7 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_reason(tmp_path: Path, te
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match="none.yaml: expected a YAML file of recognisers, got FileNotFoundError"
-    ):
+    with pytest.raises(ConfigError, match=r"none\.yaml: expected a YAML file .* FileNotFoundError"):
         custom.load(tmp_path / "none.yaml")
 
 
