@@ -1,7 +1,7 @@
 """One step by its name, as DVC stages and `switchyard stage` run it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,6 @@ def _fit(job: Job) -> Mapping[str, Any]:
     return _step("fit")(job.build, job.usecase, job.params.of_kind(kind), job.params.seed)
 
 
-def _calibrate(job: Job) -> Mapping[str, Any]:
-    from flows.steps.calibrate import calibrate
-
-    return asdict(calibrate(job.build, job.usecase))
-
-
 def _sign(job: Job) -> Mapping[str, Any]:
     from registry.settings import RegistrySettings
 
@@ -62,7 +56,7 @@ STAGES: Mapping[str, Callable[[Job], Mapping[str, Any]]] = {
     "prepare": _plain("prepare"),
     "fit": _fit,
     "evaluate": _plain("evaluate"),
-    "calibrate": _calibrate,
+    "calibrate": _plain("calibrate"),
     "package": _plain("package"),
     "sign": _sign,
     "register": _register,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.steps.scores import Accepted
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -54,23 +56,16 @@ def confusion_plot(
 
 
 def coverage_plot(
-    curve: Sequence[tuple[float, float, float]], threshold: float, max_error: float, to: Path
+    curve: Sequence[tuple[float, float, float]], local: Accepted, threshold: float, max_error: float, to: Path
 ) -> None:
     """Share answered against share of those that are wrong, with the calibrated threshold and the bound."""
     figure = _figure(6.4, 4.2)
     axes = figure.add_subplot()
     axes.plot([c for _, c, _ in curve], [e for _, _, e in curve], color="tab:blue", label="test rows")
     axes.axhline(max_error, color="tab:red", linestyle="--", linewidth=1, label=f"promised: {max_error:.1%}")
-    taken = [(c, e) for t, c, e in curve if t >= threshold]
-    if taken:
-        coverage, error = taken[-1]
-        axes.plot(
-            [coverage],
-            [error],
-            "o",
-            color="black",
-            label=f"threshold {threshold:.3f}: {coverage:.1%} answered, {error:.1%} wrong",
-        )
+    if local.coverage:
+        said = f"threshold {threshold:.3f}: {local.coverage:.1%} answered, {local.error:.1%} wrong"
+        axes.plot([local.coverage], [local.error], "o", color="black", label=said)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, max(2 * max_error, *(e for _, _, e in curve), 0.01) if curve else 1)
     axes.set_xlabel("share of rows answered locally")

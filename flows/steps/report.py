@@ -55,6 +55,6 @@ def report(build: Path, usecase: UseCase) -> dict[str, Any]:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("threshold", "coverage", "error"))
         writer.writerows(tuple(f"{value:.6g}" for value in point) for point in curve)
-    coverage_plot(curve, rule.threshold, rule.max_error, folder / "coverage.png")
+    coverage_plot(curve, local, rule.threshold, rule.max_error, folder / "coverage.png")
     write_json(folder / "metrics.json", metrics)
     return metrics
