@@ -10,8 +10,8 @@ import sys
 
 import bentoml
 
+from services.api.front import Front
 from services.api.mount import Api
-from services.api.probes import Probes
 from services.service_config import orchestrator_config
 from services.settings import load_settings
 
@@ -48,4 +48,4 @@ class Orchestrator:
         await self.runtime.aclose()
 
 
-Orchestrator.add_asgi_middleware(Probes, api=api)  # type: ignore[attr-defined]  # the decorator's
+Orchestrator.add_asgi_middleware(Front, api=api)  # type: ignore[attr-defined]  # the decorator's

@@ -4,8 +4,9 @@ from typing import Any
 
 from services.settings import load_settings
 
-BACKSTOP_S = 330.0
-"""BentoML's own time limit: a loose backstop above `request_timeout_s`, whose 504 is not ours."""
+BACKSTOP_MARGIN_S = 5.0
+"""BentoML's own time limit, a loose backstop behind ours. It cannot be switched off, and its timers stay
+in memory until they end, so it is no longer than it must be."""
 
 
 def orchestrator_config() -> dict[str, Any]:
@@ -14,7 +15,7 @@ def orchestrator_config() -> dict[str, Any]:
     settings = load_settings()
     return {
         "workers": settings.workers,
-        "traffic": {"timeout": BACKSTOP_S},
+        "traffic": {"timeout": settings.request_timeout_s + BACKSTOP_MARGIN_S},
         "http": {"host": settings.host},
         "logging": {"access": {"enabled": False}},
         "metrics": {"enabled": False},
@@ -27,7 +28,7 @@ def local_models_config() -> dict[str, Any]:
     settings = load_settings()
     return {
         "workers": 1,
-        "traffic": {"timeout": BACKSTOP_S},
+        "traffic": {"timeout": settings.request_timeout_s + BACKSTOP_MARGIN_S},
         "http": {"host": settings.host},
         "logging": {"access": {"enabled": False}},
         "tracing": {"excluded_urls": [".*"]},

@@ -7,6 +7,7 @@ personal data in it would become a label, and they cost 0.1 ms a request. Worker
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -65,24 +66,26 @@ class Telemetry:
         )  # fmt: skip
 
         self._versions: Mapping[str, str] = {}
+        self._children: dict[tuple[object, ...], Any] = {}
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """One HTTP request. `path` is the route's pattern, never what the caller sent."""
-        self._requests.labels(path, status).inc()
-        self._seconds.labels(path).observe(seconds)
+        child = self._child
+        child(self._requests, path, status).inc()
+        child(self._seconds, path).observe(seconds)
 
     def recorded(self, envelope: Envelope, outcome: Outcome) -> None:
         """One decision; use cases and targets are those of the configuration, so their number is bounded."""
-        name = envelope.use_case
-        self._decisions.labels(name, outcome.route or NOTHING, str(outcome.degraded).lower()).inc()
+        name, child = envelope.use_case, self._child
+        child(self._decisions, name, outcome.route or NOTHING, "true" if outcome.degraded else "false").inc()
         for attempt in outcome.attempts:
-            self._attempts.labels(name, attempt.target, attempt.outcome).inc()
+            child(self._attempts, name, attempt.target, attempt.outcome).inc()
             if attempt.outcome not in ("denied", "skipped"):
-                self._attempt_seconds.labels(name, attempt.target).observe(attempt.latency_ms / 1000)
+                child(self._attempt_seconds, name, attempt.target).observe(attempt.latency_ms / 1000)
             if attempt.cost_usd is None:
-                self._unpriced.labels(name, attempt.target).inc()
+                child(self._unpriced, name, attempt.target).inc()
             elif attempt.cost_usd:
-                self._cost.labels(name, attempt.target).inc(attempt.cost_usd)
+                child(self._cost, name, attempt.target).inc(attempt.cost_usd)
 
     def serving(self, versions: Mapping[str, str]) -> None:
         """Use case -> configuration version, as served from now on."""
@@ -91,6 +94,14 @@ class Telemetry:
         self._versions = dict(versions)
         for name, version in versions.items():
             self._config.labels(name, version).set(1)
+
+    def _child(self, metric: Counter | Histogram, *labels: str | int) -> Any:
+        """`metric.labels(…)`, remembered: the library takes a lock and makes strings each time."""
+        key = (metric, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
 
     def page(self) -> bytes:
         """What `/metrics` shows: all workers of this server, or this process alone."""
