@@ -1,5 +1,7 @@
 """The only door to a model: verified, placed, and loaded from that same copy."""
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -72,6 +74,24 @@ def test_an_unreachable_registry_gives_the_last_verified_copy_and_says_so(
     source.down = True
     loaded = load_verified(NAME, "champion", settings, source)
     assert (loaded.ref, loaded.unsynced) == (ref, "MLflow does not answer")
+
+
+def test_a_full_disk_gives_the_last_verified_copy_and_says_so(
+    source: FolderSource,
+    settings: RegistrySettings,
+    make_package: MakePackage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ref = load_verified(NAME, "champion", settings, source).ref
+    source.hold(NAME, make_package(contract_version="second"), 2)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(source, "download", full)
+    loaded = load_verified(NAME, "champion", settings, source)
+    assert loaded.ref == ref
+    assert "No space left on device" in str(loaded.unsynced)
 
 
 def test_an_unreachable_registry_and_no_copy_says_how_to_get_one(

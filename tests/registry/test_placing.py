@@ -205,6 +205,41 @@ def test_processes_that_replace_a_spoilt_copy_at_once_end_with_one_good_copy(
     assert len(_left(settings)) == 2
 
 
+def test_who_comes_second_leaves_the_first_ones_copy_where_it_is(
+    source: FolderSource, settings: RegistrySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process places the same version while this one is downloading."""
+    fetch = source.download
+    inodes: list[int] = []
+
+    def slow(ref: ModelRef, to: Path) -> Path:
+        monkeypatch.setattr(source, "download", fetch)
+        place(NAME, "champion", settings, source)
+        inodes.append(placed_folder(ref, settings).stat().st_ino)
+        return fetch(ref, to)
+
+    monkeypatch.setattr(source, "download", slow)
+    ref = place(NAME, "champion", settings, source)
+    assert [placed_folder(ref, settings).stat().st_ino] == inodes
+    assert len(_left(settings)) == 2
+
+
+def test_a_copy_spoilt_while_it_is_moved_in_is_not_pointed_to(
+    source: FolderSource, settings: RegistrySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move_in = placing._move_in
+
+    def spoil(folder: Path, target: Path, ref: ModelRef, settings: RegistrySettings) -> None:
+        move_in(folder, target, ref, settings)
+        (target / "extra.json").write_text("{}")
+
+    monkeypatch.setattr(placing, "_move_in", spoil)
+    with pytest.raises(PackageRefused, match=r"extra\.json"):
+        place(NAME, "champion", settings, source)
+    with pytest.raises(ModelNotFound):
+        placed_ref(NAME, "champion", settings)
+
+
 def test_an_unreachable_registry_leaves_the_placed_copy(
     source: FolderSource, settings: RegistrySettings
 ) -> None:

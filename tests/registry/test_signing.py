@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry import contents, signing
 from registry.errors import KeyUnusable, PackageInvalid, PackageRefused, SignatureRefused
 from registry.keys import SigningKeys, TrustedKey, ensure_signing_keys, trusted_keys
 from registry.signing import sign_package, verify_package
@@ -214,6 +215,38 @@ def test_a_package_of_another_model_is_refused_though_its_signature_is_valid(
         PackageRefused, match=rf"expected a package signed as '{NAME}', got one signed as 'other-model'"
     ):
         verify_package(folder, trusted, NAME)
+
+
+def test_a_manifest_swapped_between_hashing_and_reading_is_refused(
+    make_package: MakePackage, trusted: Trusted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_package()
+    loose = (folder / "package.json").read_bytes().replace(b"0.8", b"0.1")
+    monkeypatch.setattr(signing, "read_regular", lambda path: loose)
+    with pytest.raises(PackageRefused, match=r"package\.json: expected SHA-256 .* \(its bytes changed\)"):
+        verify_package(folder, trusted, NAME)
+
+
+def test_a_package_of_more_files_than_any_model_needs_is_refused(
+    make_package: MakePackage, trusted: Trusted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_package()
+    monkeypatch.setattr(contents, "MAX_FILES", 5)
+    verify_package(folder, trusted, NAME)
+    monkeypatch.setattr(contents, "MAX_FILES", 4)
+    with pytest.raises(PackageRefused, match="expected at most 4 files, got more"):
+        verify_package(folder, trusted, NAME)
+
+
+def test_a_folder_that_is_a_link_or_missing_is_refused(
+    make_package: MakePackage, trusted: Trusted, keys: SigningKeys, tmp_path: Path
+) -> None:
+    folder = make_package()
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(PackageRefused, match="expected a folder, got a link"):
+        verify_package(tmp_path / "link", trusted, NAME)
+    with pytest.raises(PackageRefused, match="expected a folder, got no such folder"):
+        sign_package(tmp_path / "nowhere", keys.private_key)
 
 
 def test_a_signature_taken_from_another_package_is_refused(
