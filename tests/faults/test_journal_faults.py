@@ -288,6 +288,7 @@ async def test_a_forked_worker_writes_to_a_file_of_its_own(tmp_path):
     mine = await append(journal, 2)
     child = os.fork()
     if child == 0:  # only os._exit leaves here: the test's own clean-up belongs to the parent
+        signal.alarm(20)
         try:
             coroutine = append(journal, 2)
             try:
@@ -303,6 +304,7 @@ async def test_a_forked_worker_writes_to_a_file_of_its_own(tmp_path):
     files = journal_files(tmp_path)
     assert len(files) == 2
     assert verify_journal(tmp_path).problems == ()
-    own = [e.record["id"] for e in read_entries(tmp_path) if e.record["id"] in mine]
-    assert own == mine
+    own = [entry for entry in read_entries(tmp_path) if entry.record["id"] in mine]
+    assert [entry.record["id"] for entry in own] == mine
+    assert {entry.file for entry in own} == {files[0].name}
     assert len(recorded(tmp_path)) == 6

@@ -83,6 +83,13 @@ def test_any_changed_byte_is_found_and_its_record_named(original, tmp_path_facto
     assert raised.value.seq == record
 
 
+def test_the_very_last_byte_cannot_be_changed_into_a_torn_line(original, tmp_path_factory):
+    raw = original.read_bytes()
+    for last in (b"x", b" ", b"\r"):
+        with pytest.raises(ChainBroken, match="record 8: was changed"):
+            verify_chain(copy_with(original, tmp_path_factory, raw[:-1] + last))
+
+
 @settings(max_examples=60, deadline=None)
 @given(gone=st.integers(0, 7), count=st.integers(1, 3))
 def test_any_removed_record_is_found(original, tmp_path_factory, gone, count):

@@ -117,6 +117,22 @@ def test_a_receipt_altered_in_any_one_place_is_refused(receipt, jwks, position, 
         verify_receipt(receipt[:position] + letter + receipt[position + 1 :], jwks)
 
 
+def test_a_second_spelling_of_the_same_signature_is_refused(receipt, jwks):
+    """The last letter of a signature has bits to spare: other letters decode to the same bytes."""
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    same = [letter for letter in letters if letter != receipt[-1] and _same_signature(receipt, letter)]
+    assert len(same) == 15
+    for letter in same:
+        with pytest.raises(ReceiptRefused, match="was altered"):
+            verify_receipt(receipt[:-1] + letter, jwks)
+
+
+def _same_signature(receipt, last_letter):
+    signature = receipt.split(".")[2]
+    other = signature[:-1] + last_letter
+    return base64.urlsafe_b64decode(other + "==") == base64.urlsafe_b64decode(signature + "==")
+
+
 @given(st.text() | st.text(alphabet=string.ascii_letters + "._-"))
 def test_whatever_is_no_receipt_is_refused_and_never_crashes(text):
     with pytest.raises(ReceiptRefused):
