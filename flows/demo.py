@@ -6,6 +6,7 @@ orchestrator over HTTP. Nothing in it knows what the use case is about.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,6 +44,7 @@ class Addresses:
 def run(name: str, data: str, labelled: int, outside: int, keep: bool, console: Console) -> None:
     """Train, serve, replay, explain, redact, degrade; with `keep`, stay up until Ctrl-C."""
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, _terminate)  # so that the servers below are stopped then, too
     usecase = load_usecase(name)
     script = read_script(usecase)
     settings = RegistrySettings()
@@ -89,12 +91,10 @@ def run(name: str, data: str, labelled: int, outside: int, keep: bool, console: 
         console.print(route_table(observed, note))
         asked = client.decide(script.question)
         console.print(answer_panel("One answer, and its proof", script.question, asked, _verify(asked, home)))
-        before = len(relay.seen)
+        relay.seen.clear()
         asked = client.decide(script.personal)
-        if len(relay.seen) == before and before < (relay.seen.maxlen or 0):
-            raise ProcessError("the message with personal data never reached the cloud step; see `reasons`")
         title = "A card number, and what left the machine instead of it"
-        console.print(egress_panel(title, script.personal, relay.seen[-1], script.secret))
+        console.print(egress_panel(title, script.personal, list(relay.seen), script.secret))
         relay.stop()
         asked = client.decide(script.personal)
         title = "The same message with the cloud endpoint stopped"
@@ -110,6 +110,10 @@ _PORTS: Mapping[str, int] = {
     "model": 8081,
     "relay": 8082,
 }
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _farewell(console: Console, at: Addresses, keep: bool) -> None:

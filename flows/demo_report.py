@@ -56,15 +56,16 @@ def answer_panel(title: str, asked: Mapping[str, object], answer: Mapping[str, A
     return Panel(text, title=title, title_align="left")
 
 
-def egress_panel(title: str, asked: Mapping[str, object], sent: bytes, secret: str) -> Panel:
-    """What the caller typed, and the bytes that left the machine instead."""
-    body = json.loads(sent)
-    said = next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user")
-    leaked = secret in sent.decode("utf-8", errors="replace")
+def egress_panel(title: str, asked: Mapping[str, object], sent: Sequence[bytes], secret: str) -> Panel:
+    """What the caller typed, and the bytes of every request that left the machine instead."""
     text = Text()
     _line(text, "typed here", _fields(asked))
-    _line(text, "sent there", " ".join(str(said).split()))
-    _line(text, "checked", "THE SECRET LEFT THE MACHINE" if leaked else "the number is not in the bytes sent")
+    for body in sent:
+        said = next(m["content"] for m in reversed(json.loads(body)["messages"]) if m["role"] == "user")
+        _line(text, "sent there", " ".join(str(said).split()))
+    leaked = any(secret in body.decode("utf-8", errors="replace") for body in sent)
+    verdict = "the number is not in the bytes sent" if sent else "nothing left: it was answered here"
+    _line(text, "checked", "THE SECRET LEFT THE MACHINE" if leaked else verdict)
     return Panel(text, title=title, title_align="left")
 
 

@@ -15,7 +15,8 @@ import yaml
 from feature_checks.usecase import UseCase
 from flows.errors import ProcessError, StepError
 
-CLIENTS = 4
+CLIENTS = 2
+"""The stand-in model answers one request after another; more clients would only wait for it."""
 REQUEST_TIMEOUT_S = 60.0
 SEED = 7
 

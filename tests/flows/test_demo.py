@@ -41,10 +41,13 @@ def test_the_egress_panel_says_so_when_the_secret_left() -> None:
     def body(said: str) -> bytes:
         return json.dumps({"messages": [{"role": "user", "content": said}]}).encode()
 
-    clean = _text(egress_panel("t", {"text": "my 4111"}, body("my <CARD_1>"), "4111"))
+    clean = _text(egress_panel("t", {"text": "my 4111"}, [body("my <CARD_1>")], "4111"))
     assert "<CARD_1>" in clean
     assert "not in the bytes" in clean
-    assert "THE SECRET LEFT" in _text(egress_panel("t", {"text": "my 4111"}, body("my 4111"), "4111"))
+    assert "nothing left" in _text(egress_panel("t", {"text": "my 4111"}, [], "4111"))
+    assert "THE SECRET LEFT" in _text(
+        egress_panel("t", {"text": "my 4111"}, [body("a"), body("my 4111")], "4111")
+    )
 
 
 def test_an_answer_panel_shows_every_reason_and_that_the_answer_is_degraded() -> None:
