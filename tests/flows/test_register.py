@@ -1,0 +1,188 @@
+"""A new version leads only if it is not worse on the same rows, and loses no label."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feature_checks.usecase import UseCase
+from flows.stages import run_stage
+from flows.steps.package import package
+from flows.steps.register import may_lead, register
+from flows.steps.sign import sign
+from registry.contents import hash_files
+from registry.errors import ModelNotFound
+from registry.loading import load_placed
+from registry.packages import package_digest
+from registry.records import ModelRef
+from registry.settings import RegistrySettings
+
+AB = ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "granted"),
+    [
+        pytest.param((0.9, AB), (None, ()), True, id="no champion"),
+        pytest.param((0.9, AB), (0.9, AB), True, id="as good"),
+        pytest.param((0.9, (*AB, "c")), (0.9, AB), True, id="one more label"),
+        pytest.param((0.89, AB), (0.9, AB), False, id="worse"),
+        pytest.param((0.99, ("a",)), (0.5, AB), False, id="better and without a label"),
+    ],
+)
+def test_the_rule_of_the_lead(
+    ours: tuple[float, tuple[str, ...]], theirs: tuple[float | None, tuple[str, ...]], granted: bool
+) -> None:
+    lead = may_lead(*ours, *theirs)
+    assert lead.granted is granted
+    assert lead.reason
+
+
+class Shelf:
+    """A registry in a folder: what `register` and `place` ask of the real one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.versions: list[tuple[Path, str]] = []
+        self.aliases: dict[str, int] = {}
+        self.tags: dict[int, Mapping[str, str]] = {}
+
+    def register(
+        self,
+        folder: Path,
+        name: str,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        run_id: str | None,
+    ) -> ModelRef:
+        digest = package_digest(hash_files(folder, name))
+        for at, (_, known) in enumerate(self.versions, 1):
+            if known == digest:
+                return ModelRef(name, at, digest)
+        kept = self.folder / str(len(self.versions) + 1)
+        shutil.copytree(folder, kept)
+        self.versions.append((kept, digest))
+        self.tags[len(self.versions)] = tags
+        return ModelRef(name, len(self.versions), digest)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        self.aliases[alias] = version
+
+    def resolve(self, name: str, alias: str) -> ModelRef:
+        if alias not in self.aliases:
+            raise ModelNotFound("no such alias")
+        version = self.aliases[alias]
+        return ModelRef(name, version, self.versions[version - 1][1])
+
+    def download(self, ref: ModelRef, to: Path) -> Path:
+        return Path(shutil.copytree(self.versions[ref.version - 1][0], to / "package"))
+
+
+@pytest.fixture
+def built(parcels: UseCase) -> Path:
+    """A build folder that is ready to be packaged."""
+    for step in ("fetch", "check", "prepare", "fit", "evaluate", "calibrate"):
+        run_stage(step, "parcels", "sample")
+    return Path("build/parcels/sample")
+
+
+@pytest.fixture
+def shelf(place: Path) -> Any:
+    (place / "shelf").mkdir()
+    return Shelf(place / "shelf")
+
+
+def publish(build: Path, usecase: UseCase, shelf: Any) -> dict[str, Any]:
+    settings = RegistrySettings()
+    package(build, usecase)
+    sign(build, settings)
+    return register(build, usecase, settings, shelf)
+
+
+def worsened(build: Path) -> None:
+    """The model that was trained, as if it had got every word wrong."""
+    file = build / "model" / "toy.json"
+    content = json.loads(file.read_text())
+    weights = content["weights"]
+    content["weights"] = {"lost": weights["late"], "late": weights["broken"], "broken": weights["lost"]}
+    file.write_text(json.dumps(content))
+    run_stage("evaluate", "parcels", "sample")
+
+
+def test_the_first_version_is_champion_and_its_verified_copy_answers(
+    built: Path, parcels: UseCase, shelf: Any
+) -> None:
+    found = publish(built, parcels, shelf)
+    loaded = load_placed("parcels-kind", "champion", RegistrySettings())
+    assert (found["version"], found["champion"], loaded.ref.digest) == (1, True, found["digest"])
+    assert loaded.predictor.predict({"text": "it arrived in pieces"}).label == "broken"
+    assert loaded.labels == ("broken", "late", "lost")
+
+
+def test_a_worse_version_is_registered_without_an_alias_and_says_why(
+    built: Path, parcels: UseCase, shelf: Any
+) -> None:
+    publish(built, parcels, shelf)
+    worsened(built)
+    found = publish(built, parcels, shelf)
+    assert (found["version"], found["champion"]) == (2, False)
+    assert "is below the champion's" in found["reason"]
+    assert shelf.aliases == {"champion": 1}
+    assert load_placed("parcels-kind", "champion", RegistrySettings()).ref.version == 1
+
+
+def test_a_better_version_takes_the_lead(built: Path, parcels: UseCase, shelf: Any) -> None:
+    good = (built / "model" / "toy.json").read_bytes()
+    worsened(built)
+    publish(built, parcels, shelf)
+    (built / "model" / "toy.json").write_bytes(good)
+    run_stage("evaluate", "parcels", "sample")
+    assert publish(built, parcels, shelf)["champion"] is True
+    assert shelf.aliases == {"champion": 2}
+
+
+def test_the_same_package_again_is_the_same_version(built: Path, parcels: UseCase, shelf: Any) -> None:
+    first, second = publish(built, parcels, shelf), publish(built, parcels, shelf)
+    assert (second["version"], second["champion"]) == (first["version"], True)
+    assert len(shelf.versions) == 1
+
+
+def test_a_champion_that_cannot_be_verified_does_not_stand_in_the_way(
+    built: Path, parcels: UseCase, shelf: Any
+) -> None:
+    publish(built, parcels, shelf)
+    (shelf.versions[0][0] / "toy.json").write_text("{}")
+    for copy in (RegistrySettings().models_dir / "parcels-kind").glob("1-*/toy.json"):
+        copy.chmod(0o644)
+        copy.write_text("{}")
+    worsened(built)
+    assert publish(built, parcels, shelf)["champion"] is True
+
+
+def test_tags_say_on_which_rows_it_was_tested_and_how_it_did(
+    built: Path, parcels: UseCase, shelf: Any
+) -> None:
+    publish(built, parcels, shelf)
+    prepared = json.loads((built / "prepared" / "prepare.json").read_text())
+    assert shelf.tags[1]["test_sha256"] == prepared["test"]["sha256"]
+    assert float(shelf.tags[1]["accuracy"]) > 0.9
+
+
+def test_the_package_holds_its_evidence_and_nothing_that_is_pickled(built: Path, parcels: UseCase) -> None:
+    package(built, parcels)
+    folder = built / "package"
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == {
+        "package.json", "toy.json", "calibration.json", "evidence.json", "model_card.md",
+        "plots/confusion.png", "plots/coverage.png",
+    }  # fmt: skip
+    evidence = json.loads((folder / "evidence.json").read_text())["predicate"]
+    sources = {d["name"]: d["digest"] for d in evidence["buildDefinition"]["resolvedDependencies"]}
+    raw = json.loads((built / "raw" / "fetch.json").read_text())["files"][0]["sha256"]
+    assert sources["data/sample-file"] == {"sha256": raw}
+    assert evidence["switchyard_model"]["check"]["passed"] is True
+    metrics = json.loads((built / "report" / "metrics.json").read_text())
+    assert evidence["switchyard_model"]["metrics"]["local_error"] == metrics["local_error"]
