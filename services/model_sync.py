@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from registry.errors import ModelNotFound
 from registry.loading import placed_ref
 from registry.settings import RegistrySettings
+from services.children import child_environment
 from services.model_shelf import ALIAS
 
 
@@ -32,7 +33,7 @@ def sync(names: Sequence[str], settings: RegistrySettings, timeout_s: float) -> 
         return "no model was trained here yet"
     process = subprocess.Popen(
         [sys.executable, "-m", "registry.sync", *names],
-        env={**os.environ, "SWITCHYARD_HOME": str(settings.home)},
+        env=child_environment(SWITCHYARD_HOME=str(settings.home)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ import bentoml
 
 from services.api.front import Front
 from services.api.mount import Api
+from services.children import child_environment
 from services.service_config import orchestrator_config
 from services.settings import load_settings
 
@@ -27,7 +28,8 @@ class Orchestrator:
     @staticmethod
     def check() -> None:
         """Once, before any worker: refuse to start with one readable message."""
-        if subprocess.run([sys.executable, "-m", "services.preflight"], check=False).returncode != 0:
+        command = [sys.executable, "-m", "services.preflight"]
+        if subprocess.run(command, env=child_environment(), check=False).returncode != 0:
             raise SystemExit(1)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML's are

@@ -3,6 +3,7 @@
 Nothing here makes a directory, opens a file or connects to anything.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,6 +38,11 @@ def _default_usecases_dir() -> Path:
     return here if here.is_dir() else Path(__file__).parent.parent / "usecases"
 
 
+def _default_host() -> str:
+    """Loopback, unless this is an image that `bentoml containerize` built: there nobody could reach it."""
+    return "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED") == "true" else "127.0.0.1"  # noqa: S104  — see above
+
+
 class ServiceSettings(BaseSettings):
     """What one orchestrator (or command) runs with. Secrets and addresses with passwords stay out of repr."""
 
@@ -57,7 +63,7 @@ class ServiceSettings(BaseSettings):
     endpoints: Mapping[str, EndpointSettings] = Field(default_factory=dict)
     on_premises_region: str | None = None  # the region that this machine stands in, for policy
 
-    host: str = "127.0.0.1"
+    host: str = Field(default_factory=_default_host)
     workers: int = Field(default=2, ge=1, le=64)
 
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)

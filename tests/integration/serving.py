@@ -48,7 +48,11 @@ class Serving:
 
 @contextmanager
 def serving(
-    scratch: Path, home: Path, service: str = "services.orchestrator:Orchestrator", **settings: str
+    scratch: Path,
+    home: Path,
+    service: str = "services.orchestrator:Orchestrator",
+    *options: str,
+    **settings: str,
 ) -> Iterator[Serving]:
     """Serve with these SWITCHYARD_* settings and no others, from a folder of its own."""
     port = free_port(0)
@@ -62,6 +66,7 @@ def serving(
             "bentoml",
             "serve",
             service,
+            *options,
             "--port",
             str(port),
             "--timeout-graceful-shutdown",
