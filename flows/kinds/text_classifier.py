@@ -1,38 +1,32 @@
-"""Kind `text_classifier`: a linear support vector machine over wordllama embeddings and n-grams.
+"""Kind `text_classifier`: a linear machine on n-grams and a small network on embeddings, added up.
 
-scikit-learn's LinearSVC (Fan et al. 2008, LIBLINEAR) gives one score a label; a softmax with one
-temperature, fitted on out-of-fold scores, turns them into probabilities (Guo et al. 2017, "On
-calibration of modern neural networks", section 4.2). All that is linear collapses into one matrix, so
-serving is a lookup, a weighted sum and a softmax.
+The out-of-fold scores of both give two weights that make the true labels most likely: temperature
+scaling (Guo et al. 2017, "On calibration of modern neural networks", section 4.2) with a temperature
+for each part.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-import wordllama
-from scipy import optimize, sparse, special
+from pydantic import ValidationError
+from scipy import optimize, special
 from sklearn.model_selection import StratifiedKFold
-from sklearn.svm import LinearSVC
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from feature_checks.usecase import UseCase
-from flows.kinds.text_export import LinearText, write_package_files
-from registry.runtimes.text_features import Block, Features, Featuriser, clean, join_fields, ngrams
+from flows.errors import StepError
+from flows.kinds.text_corpus import Corpus, Quantised, read_corpus, read_texts, read_wordllama
+from flows.kinds.text_export import write_model
+from flows.kinds.text_model import Floats, Ints, Model, Recipe, learn
+from registry.runtimes.text_features import TextTokenizer
 
-FOLDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Hyperparameters; chosen by cross-validation on training data alone (ADR 0003)."""
-
-    c: float = 0.3
-    embedding_weight: float = 2.0
-    min_rows: int = 2  # an n-gram counts when at least so many training rows have it
+_WORTH_A_PROCESS = 3000  # rows; below, starting processes takes longer than the work
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,142 +34,105 @@ class FittedText:
     """The original model, with what its runtime needs."""
 
     labels: tuple[str, ...]
-    oof: np.ndarray
-    model: LinearText
-    featuriser: Featuriser
+    oof: npt.NDArray[np.float64]  # (n, k)
     inputs: tuple[str, ...]
+    model: Model
+    corpus: Corpus  # of the training rows: its names say what the model's columns are
+    embedding: Quantised
+    tokenizer: bytes
 
-    def probabilities(self, rows: pd.DataFrame) -> np.ndarray:
-        """Probabilities by scikit-learn's own arithmetic: shape (n, k)."""
-        design = _design([self.featuriser(t) for t in _texts(rows, self.inputs)], self.model)
-        weights = np.vstack([self.model.sparse_weights, self.model.dense_weights]).astype(np.float64)
-        scores = design @ weights + self.model.bias
-        return np.asarray(special.softmax(scores * self.model.scale, axis=1))
+    def probabilities(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """Probabilities by the matrices that were trained: shape (n, k)."""
+        tokenizer, width = TextTokenizer(self.tokenizer), len(self.embedding.scales)
+        corpus = self.corpus.like(read_texts(rows, self.inputs), tokenizer, width)
+        return _probabilities(self.model.scores(corpus, self.embedding.table()), self.model.blend)
 
     def export(self, folder: Path) -> list[str]:
         """model.onnx, tokenizer.json and vocabulary.json."""
-        return write_package_files(folder, self.model)
+        return write_model(folder, self.model, self.corpus, self.embedding, self.tokenizer)
 
 
 def fit(rows: pd.DataFrame, usecase: UseCase, params: Mapping[str, Any], seed: int) -> FittedText:
-    """Fit on `rows` (the use case's inputs and its label column), with out-of-fold probabilities."""
-    recipe = Recipe(**params)
-    inputs = tuple(usecase.input)
-    labels = tuple(sorted(set(rows[usecase.label])))
-    truth = np.searchsorted(np.asarray(labels, dtype=object), rows[usecase.label].to_numpy(dtype=object))
-    embedding, tokenizer = _wordllama()
-    texts = _texts(rows, inputs)
-    featuriser, vocabulary = _featuriser(tokenizer, texts, recipe.min_rows)
-    features = [featuriser(text) for text in texts]
-    center = _mean(features, embedding).mean(axis=0)
-    untrained = LinearText(
-        tokenizer=tokenizer,
-        vocabulary=vocabulary,
-        embedding=embedding,
-        center=center.astype(np.float32),
-        sparse_weights=np.zeros((vocabulary.width, 0), np.float16),
-        dense_weights=np.zeros((0, 0), np.float32),
-        bias=np.zeros(0, np.float32),
-        scale=1.0,
-        embedding_weight=recipe.embedding_weight,
-    )
-    design = _design(features, untrained)
-    oof_scores = np.zeros((len(rows), len(labels)))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    for seen, unseen in folds.split(texts, truth):
-        oof_scores[unseen] = _scores(
-            _svm(design[seen], truth[seen], recipe, seed), design[unseen], len(labels)
+    """Fit on `rows` (the use case's inputs and its label column), with out-of-fold probabilities.
+
+    Raises `StepError` for unknown parameters, for a label with a single row, and without any text.
+    """
+    recipe = _recipe(params)
+    inputs = tuple(name for name, spec in usecase.input.items() if spec.type == "string")
+    if not inputs:
+        raise StepError(f"use case '{usecase.name}': kind 'text_classifier' needs an input of type string")
+    found = rows[usecase.label].to_numpy(dtype=object)
+    names, truth, counts = np.unique(found, return_inverse=True, return_counts=True)
+    labels = tuple(str(name) for name in names)
+    if len(labels) < 2 or counts.min() < 2:
+        raise StepError(
+            f"use case '{usecase.name}': expected at least 2 labels with 2 training rows each, got "
+            f"{len(labels)} labels, of which the rarest has {counts.min() if len(counts) else 0}; add rows"
         )
-    scale = _temperature(oof_scores, truth)
-    model = untrained.with_weights(*_coefficients(_svm(design, truth, recipe, seed), len(labels)), scale)
-    return FittedText(labels, special.softmax(oof_scores * scale, axis=1), model, featuriser, inputs)
-
-
-def _svm(design: sparse.csr_matrix, truth: np.ndarray, recipe: Recipe, seed: int) -> LinearSVC:
-    return LinearSVC(C=recipe.c, random_state=seed).fit(design, truth)
-
-
-def _coefficients(svm: LinearSVC, labels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (features, k) and bias (k,). Two labels have one score in LIBLINEAR: make it two."""
-    coefficients, bias = svm.coef_.T, svm.intercept_
-    if labels == 2:
-        coefficients, bias = np.hstack([-coefficients, coefficients]) / 2, np.array([-bias[0], bias[0]]) / 2
-    return coefficients, bias
-
-
-def _scores(svm: LinearSVC, design: sparse.csr_matrix, labels: int) -> np.ndarray:
-    coefficients, bias = _coefficients(svm, labels)
-    return np.asarray(design @ coefficients + bias)
-
-
-def _temperature(scores: np.ndarray, truth: np.ndarray) -> float:
-    """The factor before the softmax that makes the true labels most likely."""
-
-    def loss(log_scale: float) -> float:
-        logs = special.log_softmax(scores * np.exp(log_scale), axis=1)
-        return float(-logs[np.arange(len(truth)), truth].mean())
-
-    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-3.0, 5.0), method="bounded").x))
-
-
-def _wordllama() -> tuple[np.ndarray, bytes]:
-    """wordllama's embedding table (tokens, 256) in half precision, and its tokenizer; both from its wheel."""
-    folder = Path(wordllama.__file__).parent
-    model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-    return np.asarray(model.embedding, dtype=np.float16), model.tokenizer.to_str().encode()
-
-
-def _texts(rows: pd.DataFrame, inputs: Sequence[str]) -> list[str]:
-    records: list[dict[str, object]] = rows[list(inputs)].to_dict("records")  # type: ignore[assignment]  # keys are column names
-    return [join_fields(row, inputs) for row in records]
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """Names and inverse document frequencies of both blocks, in column order."""
-
-    tokens: tuple[list[str], list[float]]
-    chars: tuple[list[str], list[float]]
-
-    @property
-    def width(self) -> int:
-        return len(self.tokens[0]) + len(self.chars[0])
-
-
-def _featuriser(tokenizer: bytes, texts: Sequence[str], min_rows: int) -> tuple[Featuriser, Vocabulary]:
-    empty = Block({}, [], 0)
-    bare = Featuriser(tokenizer, empty, empty)
-    cleaned = [clean(text) for text in texts]
-    counted = [ngrams(text, bare.tokens(text)) for text in cleaned]
-    tokens = _block((c[0] for c in counted), len(texts), min_rows)
-    chars = _block((c[1] for c in counted), len(texts), min_rows)
-    columns = [{name: i for i, name in enumerate(names)} for names, _ in (tokens, chars)]
-    blocks = Block(columns[0], tokens[1], 0), Block(columns[1], chars[1], len(tokens[0]))
-    return Featuriser(tokenizer, *blocks), Vocabulary(tokens, chars)
-
-
-def _block(counts: Iterable[Counter[str]], rows: int, min_rows: int) -> tuple[list[str], list[float]]:
-    """Names kept, and their smoothed inverse document frequency: ln((1 + n) / (1 + df)) + 1."""
-    frequency: Counter[str] = Counter()
-    for one in counts:
-        frequency.update(one.keys())
-    names = sorted(name for name, df in frequency.items() if df >= min_rows)
-    return names, [float(np.log((1 + rows) / (1 + frequency[name])) + 1) for name in names]
-
-
-def _mean(features: Sequence[Features], embedding: np.ndarray) -> np.ndarray:
-    """The mean embedding of each text's tokens: shape (n, 256)."""
-    return np.stack([embedding[f.tokens].astype(np.float32).mean(axis=0) for f in features])
-
-
-def _design(features: Sequence[Features], model: LinearText) -> sparse.csr_matrix:
-    """n-gram weights, then the centred embedding at length `embedding_weight`: shape (n, features)."""
-    starts = np.cumsum([0, *(len(f.columns) for f in features)])
-    columns = np.concatenate([f.columns for f in features])
-    weights = np.concatenate([f.weights for f in features])
-    grams = sparse.csr_matrix((weights, columns, starts), shape=(len(features), model.vocabulary.width))
-    mean = _mean(features, model.embedding) - model.center
-    length = np.linalg.norm(mean, axis=1, keepdims=True) + 1e-12
-    return sparse.csr_matrix(
-        sparse.hstack([grams, sparse.csr_matrix(mean / length * model.embedding_weight)])
+    quantised, tokenizer = read_wordllama()
+    embedding = quantised.table()
+    corpus = read_corpus(read_texts(rows, inputs), TextTokenizer(tokenizer), len(embedding), recipe.min_rows)
+    parts = StratifiedKFold(min(recipe.folds, int(counts.min())), shuffle=True, random_state=seed)
+    folds = list(parts.split(truth, truth))
+    jobs = recipe.jobs if len(rows) >= _WORTH_A_PROCESS else 1
+    # The model on all rows is one job more, so that it is not waited for alone.
+    work = [(train, test) for train, test in folds] + [(np.arange(len(rows)), np.arange(0))]
+    results = Parallel(n_jobs=jobs)(
+        delayed(_learn_and_score)(corpus, embedding, truth, len(labels), recipe, seed + index, *split)
+        for index, split in enumerate(work)
     )
+    scores = (np.zeros((len(rows), len(labels))), np.zeros((len(rows), len(labels))))
+    for (_, test), (_, held_out) in zip(folds, results[:-1], strict=True):
+        for target, part in zip(scores, held_out, strict=True):
+            target[test] = part
+    blend = _blend(scores, truth)
+    model = replace(results[-1][0], blend=blend)
+    return FittedText(labels, _probabilities(scores, blend), inputs, model, corpus, quantised, tokenizer)
+
+
+def _recipe(params: Mapping[str, Any]) -> Recipe:
+    try:
+        return Recipe(**params)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        known = ", ".join(Recipe.model_fields)
+        raise StepError(f"params.yaml: kinds.text_classifier: {problems}; known keys: {known}") from None
+
+
+def _learn_and_score(
+    corpus: Corpus,
+    embedding: Floats,
+    truth: Ints,
+    labels: int,
+    recipe: Recipe,
+    seed: int,
+    train: Ints,
+    test: Ints,
+) -> tuple[Model | None, tuple[Floats, Floats]]:
+    """One fold: scores of `test` by what was learned from `train`. Without a `test`, the model itself."""
+    with threadpool_limits(1):  # a process a core, and the same sums in the same order each time
+        model = learn(corpus.rows(train), embedding, truth[train], labels, recipe, seed)
+        if len(test):
+            return None, model.scores(corpus.rows(test), embedding)
+    empty = np.zeros((0, labels), np.float32)
+    return model, (empty, empty)
+
+
+def _blend(scores: tuple[npt.NDArray[Any], npt.NDArray[Any]], truth: Ints) -> tuple[float, float]:
+    """The weights of both parts that make the true labels most likely."""
+
+    def loss(logs: npt.NDArray[np.float64]) -> float:
+        first, second = np.exp(logs)
+        found = special.log_softmax(first * scores[0] + second * scores[1], axis=1)
+        return float(-found[np.arange(len(truth)), truth].mean())
+
+    best = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", bounds=[(-4, 4), (-4, 4)])
+    first, second = np.exp(best.x)
+    return float(first), float(second)
+
+
+def _probabilities(
+    scores: tuple[npt.NDArray[Any], npt.NDArray[Any]], blend: tuple[float, float]
+) -> npt.NDArray[np.float64]:
+    both = blend[0] * scores[0].astype(np.float64) + blend[1] * scores[1].astype(np.float64)
+    return cast("npt.NDArray[np.float64]", special.softmax(both, axis=1))

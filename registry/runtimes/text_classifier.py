@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnxruntime
 
-from registry.errors import PackageInvalid
+from registry.errors import PackageInvalid, RegistryError
 from registry.records import Prediction
 from registry.runtimes import Package
-from registry.runtimes.text_features import Block, Featuriser, join_fields
+from registry.runtimes.text_features import Block, Featuriser, TextTokenizer, join_fields
 
 MODEL, TOKENIZER, VOCABULARY = "model.onnx", "tokenizer.json", "vocabulary.json"
 
@@ -54,9 +54,9 @@ def open_package(package: Package) -> TextPredictor:
         featuriser = open_featuriser(package.read(TOKENIZER), package.read(VOCABULARY))
         predictor = TextPredictor(manifest.labels, manifest.inputs, featuriser, package.read(MODEL))
         width = predictor.probabilities([{}]).shape[1]
-    except PackageInvalid:
+    except RegistryError:
         raise
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+    except Exception as error:  # tokenizers and onnxruntime raise what they like
         raise PackageInvalid(f"'{manifest.name}' is no text classifier: {type(error).__name__}") from error
     if width != len(manifest.labels):
         raise PackageInvalid(
@@ -74,7 +74,9 @@ def open_featuriser(tokenizer: bytes, vocabulary: bytes) -> Featuriser:
     blocks: list[Block] = []
     offset = 0
     for name in ("tokens", "chars"):
-        names, idf = raw[name]["names"], raw[name]["idf"]
+        names, idf = raw[name]["names"], np.array(raw[name]["idf"], np.float64)
+        if idf.shape != (len(names),):
+            raise PackageInvalid(f"{VOCABULARY}: {name}: expected one idf for each of {len(names)} names")
         blocks.append(Block({n: i for i, n in enumerate(names)}, idf, offset))
         offset += len(names)
-    return Featuriser(tokenizer, *blocks)
+    return Featuriser(TextTokenizer(tokenizer), *blocks)

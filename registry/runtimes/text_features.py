@@ -7,8 +7,9 @@ length 1 (Salton and Buckley 1988, "Term-weighting approaches in automatic text 
 
 import math
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,11 +23,17 @@ _PLACEHOLDER = re.compile(r"<([A-Z]+(?:_[A-Z]+)*)_\d+>")
 
 
 def clean(text: str) -> str:
-    """What is read of a text: placeholders without their number, single spaces, at most 2,000 characters.
+    """What is read of a text: compatible characters made one (NFKC), placeholders without their number,
+    single spaces, at most 2,000 characters.
 
-    Serving sees redacted text (<CARD_1>) where training saw none; a plain word stands for either.
+    Serving sees redacted text (<CARD_1>) where training may have seen none; a plain word stands for
+    either.
     """
-    named = _PLACEHOLDER.sub(lambda found: found[1].replace("_", " ").lower(), text[: 2 * MAX_CHARS])
+    text = text[: 2 * MAX_CHARS]
+    if not text.isascii():
+        # Half of a surrogate pair is no character, and the tokenizer refuses it.
+        text = unicodedata.normalize("NFKC", text.encode("utf-8", "replace").decode("utf-8"))
+    named = _PLACEHOLDER.sub(lambda found: found[1].replace("_", " ").lower(), text)
     return _SPACES.sub(" ", named).strip()[:MAX_CHARS]
 
 
@@ -35,80 +42,75 @@ def join_fields(fields: Mapping[str, object], names: Sequence[str]) -> str:
     return "\n".join(str(value) for name in names if isinstance(value := fields.get(name), str))
 
 
-def ngrams(text: str, tokens: Sequence[int]) -> tuple[Counter[str], Counter[str]]:
-    """Counts of token n-grams and of character n-grams, each under a name of its own."""
-    return Counter(_token_ngrams(tokens)), Counter(_char_ngrams(text))
-
-
-def _token_ngrams(tokens: Sequence[int]) -> Iterator[str]:
+def token_ngrams(tokens: Sequence[int]) -> list[str]:
+    """Single tokens and pairs of neighbours, by their ids."""
     words = [str(t) for t in tokens]
-    yield from words
-    for left, right in pairwise(words):
-        yield f"{left} {right}"
+    return words + [f"{left} {right}" for left, right in pairwise(words)]
 
 
-def _char_ngrams(text: str) -> Iterator[str]:
+def char_ngrams(text: str) -> list[str]:
+    """Runs of 3 to 5 characters of the lower-cased text with a space at either end."""
     padded = f" {text.lower()} "
-    for size in CHAR_SIZES:
-        for start in range(len(padded) - size + 1):
-            yield padded[start : start + size]
+    return [padded[start : start + size] for size in CHAR_SIZES for start in range(len(padded) - size + 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block of n-grams: name -> (column, inverse document frequency)."""
+    """One block of n-grams: name -> column, and the inverse document frequency of each column."""
 
     columns: Mapping[str, int]
-    idf: Sequence[float]
-    offset: int  # of its first column among all
+    idf: np.ndarray  # (columns,) float64
+    offset: int  # of its first column among those of all blocks
 
-    def weigh(self, counts: Counter[str]) -> tuple[list[int], list[float]]:
+    def weigh(self, ngrams: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """Columns and weights of the n-grams that were seen in training; the weights have length 1."""
-        found: list[int] = []
-        weights: list[float] = []
-        for name, count in counts.items():
-            column = self.columns.get(name)
-            if column is not None:
-                found.append(column + self.offset)
-                weights.append((1.0 + math.log(count)) * self.idf[column])
-        length = math.sqrt(sum(w * w for w in weights)) or 1.0
-        return found, [w / length for w in weights]
+        counts = Counter(map(self.columns.get, ngrams))
+        counts.pop(None, None)
+        found = np.fromiter(counts, np.int64, len(counts))
+        weights = (1.0 + np.log(np.fromiter(counts.values(), np.float64, len(counts)))) * self.idf[found]
+        return found + self.offset, weights / (math.sqrt(weights @ weights) or 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the network gets of one text. `tokens` is never empty: an empty text is the token 0."""
+    """What the graph gets of one text. No array is empty: nothing known is column 0 with weight 0."""
 
     tokens: np.ndarray  # (t,) int64
     columns: np.ndarray  # (m,) int64
     weights: np.ndarray  # (m,) float32
 
 
-class Featuriser:
-    """Text -> `Features`. Holds the tokenizer and the two vocabularies."""
+class TextTokenizer:
+    """Text -> token ids, by a Hugging Face tokenizer.json. Knows no unseen character: bytes stand in."""
 
-    def __init__(self, tokenizer: bytes, token_block: Block, char_block: Block) -> None:
+    def __init__(self, tokenizer: bytes) -> None:
         self._tokenizer = Tokenizer.from_buffer(tokenizer)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._blocks = (token_block, char_block)
 
-    def tokens(self, text: str) -> list[int]:
-        """Token ids of a cleaned text."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+    def __call__(self, cleaned: str) -> list[int]:
+        """Ids of a cleaned text; a text of nothing is the token 0 (unknown)."""
+        ids: list[int] = self._tokenizer.encode(cleaned, add_special_tokens=False).ids
+        return ids or [0]
+
+
+class Featuriser:
+    """Text -> `Features`. Holds the tokenizer and the two vocabularies."""
+
+    def __init__(self, tokenizer: TextTokenizer, token_block: Block, char_block: Block) -> None:
+        self._tokenizer = tokenizer
+        self._tokens = token_block
+        self._chars = char_block
 
     def __call__(self, raw: str) -> Features:
         text = clean(raw)
-        tokens = self.tokens(text)
-        columns: list[int] = []
-        weights: list[float] = []
-        for block, counts in zip(self._blocks, ngrams(text, tokens), strict=True):
-            found, weighed = block.weigh(counts)
-            columns += found
-            weights += weighed
+        tokens = self._tokenizer(text)
+        columns, weights = self._tokens.weigh(token_ngrams(tokens))
+        more_columns, more_weights = self._chars.weigh(char_ngrams(text))
+        if not len(columns) + len(more_columns):
+            return Features(np.array(tokens, np.int64), np.zeros(1, np.int64), np.zeros(1, np.float32))
         return Features(
-            np.array(tokens or [0], np.int64),
-            np.array(columns or [0], np.int64),
-            np.array(weights or [0.0], np.float32),
+            np.array(tokens, np.int64),
+            np.concatenate((columns, more_columns)),
+            np.concatenate((weights, more_weights)).astype(np.float32),
         )
