@@ -55,7 +55,7 @@ class Window:
         return Counts(*self._sum)
 
     def take(self) -> list[Bucket]:
-        """What is not shared yet, to be pushed; then call `pushed` or `not_pushed`."""
+        """What is not shared yet, to be pushed. It is taken again until `pushed` says that it was."""
         self._merge(self._taken, self._own)
         self._own = {}
         return [Bucket(self._epoch, at, *counts) for at, counts in self._taken.items()]
@@ -65,11 +65,6 @@ class Window:
         self._taken = {}
         self._shared = {b.second: [b.calls, b.errors, b.slow] for b in everyone if b.epoch == self._epoch}
         self._sum_at = None
-
-    def not_pushed(self) -> None:
-        """The store could not be asked: keep what was taken for the next time."""
-        self._merge(self._own, self._taken)
-        self._taken = {}
 
     def _forget_before(self, oldest: int) -> None:
         for part in (self._shared, self._taken, self._own):

@@ -145,8 +145,6 @@ class Breakers:
             try:
                 reply = await self._store.sync(names, taken, self.settings.window_s)
             except CountersDown as error:
-                for name in names:
-                    self._all[name].window.not_pushed()
                 self._says_alone(error)
                 return False
             self._says_together()

@@ -34,17 +34,9 @@ def test_what_could_not_be_pushed_is_kept_for_the_next_time() -> None:
     window.add(NOW, error=True, slow=False)
     window.take()
     window.add(NOW, error=False, slow=False)
-    window.not_pushed()
     assert window.counts(NOW) == Counts(2, 1, 0)
     assert window.take() == [Bucket(0, NOW // 1000, 2, 1, 0)]
-
-
-def test_a_push_that_was_broken_off_is_taken_again() -> None:
-    window = Window(30)
-    window.add(NOW, error=True, slow=False)
-    window.take()
-    assert window.take() == [Bucket(0, NOW // 1000, 1, 1, 0)]
-    assert window.counts(NOW) == Counts(1, 1, 0)
+    assert window.counts(NOW) == Counts(2, 1, 0)
 
 
 def test_another_epoch_begins_with_nothing_and_ignores_buckets_of_others() -> None:
@@ -52,7 +44,7 @@ def test_another_epoch_begins_with_nothing_and_ignores_buckets_of_others() -> No
     window.add(NOW, error=True, slow=False)
     window.take()
     window.begin(4)
-    window.pushed([Bucket(0, NOW // 1000, 9, 9, 9), Bucket(4, NOW // 1000, 2, 1, 0)])
+    window.pushed([Bucket(4, NOW // 1000, 2, 1, 0), Bucket(0, NOW // 1000, 9, 9, 9)])
     assert window.counts(NOW) == Counts(2, 1, 0)
     assert window.take() == []
 
@@ -65,12 +57,12 @@ def test_calls_from_a_clock_that_was_ahead_do_not_count_until_their_time() -> No
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 5000), st.booleans(), st.booleans(), st.integers(0, 3)), max_size=60)
+    st.lists(st.tuples(st.integers(0, 5000), st.booleans(), st.booleans(), st.integers(0, 2)), max_size=60)
 )
 def test_the_window_is_always_the_sum_of_the_calls_within_it(
     calls: list[tuple[int, bool, bool, int]],
 ) -> None:
-    """However adding, waiting and pushing (done, failed, broken off) interleave."""
+    """However adding, waiting and pushing (done or failed) interleave."""
     window, now, made = Window(10), NOW, list[tuple[int, bool, bool]]()
     shared: dict[int, list[int]] = {}
     for wait_ms, error, slow, push in calls:
@@ -85,9 +77,6 @@ def test_the_window_is_always_the_sum_of_the_calls_within_it(
                 known[2] += bucket.slow
             window.pushed([Bucket(0, at, *counts) for at, counts in shared.items()])
         elif push == 2:
-            window.take()
-            window.not_pushed()
-        elif push == 3:
             window.take()
         inside = [call for call in made if call[0] > now // 1000 - 10]
         expected = Counts(len(inside), sum(c[1] for c in inside), sum(c[2] for c in inside))

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from services.breaker import BreakerSettings, BreakerState
 from services.breakers import Blocked, Breakers, Permit
+from services.state.counters import Bucket, Cell, SyncReply
 from tests.services.counting import KINDS, Counters, DeadStore, SetClock, opened
 
 RULES = BreakerSettings(min_calls=10, open_s=5, jitter=0.0, probes=2, refresh_s=30)
@@ -375,3 +376,80 @@ class Breaks:
         if self.times >= 3:
             self.often.set()
         raise ZeroDivisionError
+
+
+class LosesAnswers(DeadStore):
+    """Swaps, and then tells what a repeated swap would: that the cell has another version by now."""
+
+    async def swap(self, endpoint: str, expected_version: int, value: str) -> tuple[bool, Cell]:
+        _, cell = await super().swap(endpoint, expected_version, value)
+        return False, cell
+
+
+async def test_a_claim_whose_answer_was_lost_on_the_way_is_granted_and_counted_once(
+    worker: Worker, store: Counters, clock: SetClock
+) -> None:
+    lossy = LosesAnswers(store)
+    lossy.down = False
+    a = worker(lossy)
+    await trip(a)
+    clock.pass_s(5)
+    assert isinstance(await a.permit("e"), Permit)
+    cell = json.loads((await store.sync(["e"], {}, 30)).cells["e"].value)
+    assert (cell["phase"], cell["granted"]) == ("half_open", 1)
+
+
+async def test_an_endpoint_that_is_first_named_later_is_asked_about_before_its_first_call(
+    worker: Worker,
+) -> None:
+    a, b = worker(), worker()
+    await b.start()
+    permits = [await a.permit("new") for _ in range(10)]
+    for permit in permits:
+        assert isinstance(permit, Permit)
+        a.record(permit, False, 0.1)
+    await a.sync()
+    assert isinstance(await b.permit("new"), Blocked)
+
+
+async def test_a_worker_that_lags_behind_goes_on_when_it_learns_that_the_trial_is_over(
+    worker: Worker, clock: SetClock
+) -> None:
+    a, b = worker(), worker()
+    await trip(a)
+    clock.pass_s(5)
+    await call(a, ok=True)
+    await a.sync()
+    await b.start()
+    await call(a, ok=True)
+    await a.sync()
+    assert b.state("e").phase == "half_open"
+    assert await b.permit("e") == await a.permit("e")
+    assert b.state("e").phase == "closed"
+
+
+class Tardy(DeadStore):
+    """A reply takes five seconds, at the end of which it tells a time long past."""
+
+    clock: SetClock
+
+    async def sync(
+        self, endpoints: Sequence[str], pushed: Mapping[str, Sequence[Bucket]], keep_s: int
+    ) -> SyncReply:
+        reply = await super().sync(endpoints, pushed, keep_s)
+        self.clock.pass_s(5)
+        return reply
+
+
+async def test_a_reply_that_was_long_on_its_way_does_not_set_the_clock(
+    worker: Worker, store: Counters, clock: SetClock
+) -> None:
+    slow = Tardy(store)
+    slow.down, slow.clock = False, clock
+    a = worker()
+    await trip(a)
+    await a.sync()
+    left_s = a.state("e").retry_after_s
+    b = worker(slow)
+    await b.start()
+    assert (left_s, b.state("e").phase) == (5.0, "half_open")

@@ -86,9 +86,9 @@ async def test_names_that_look_like_separators_do_not_mix(store: Counters) -> No
         assert (reply.outcome, reply.use.reserved) == ("granted", 100)
     for request_id, attempt in (("y|z", "x"), ("z", "x|y")):
         assert (await store.reserve(claim(request_id, attempt), 10, 1000, 100, 100)).outcome == "granted"
-    clock_day = (await store.use("t", "u")).day
-    await store.settle(claim("z", "x|y"), clock_day, 10, NOON_MS + 1000, 0)
-    assert (await store.use("t", "u")).reserved == 10
+    for left, (request_id, attempt) in ((10, ("z", "x|y")), (0, ("y|z", "x"))):
+        await store.settle(claim(request_id, attempt), TODAY, 10, NOON_MS + 1000, 0)
+        assert (await store.use("t", "u")).reserved == left
 
 
 async def test_reserving_again_under_the_same_id_holds_it_once(store: Counters, clock: SetClock) -> None:
