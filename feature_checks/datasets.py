@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from feature_checks.contracts import feature_contract
+from feature_checks.contracts import feature_contract, identity_fields
 from feature_checks.errors import DatasetError
 from feature_checks.fetching import DOWNLOAD_TIMEOUT_S, fetch_file
 from feature_checks.splits import Repeats, drop_repeats, split_sample
@@ -75,7 +75,7 @@ def read_splits(usecase: UseCase, files: DataFiles, strict: bool = True) -> Labe
     expected = columns if strict else None
     outside_label = usecase.local.outside if usecase.local else None
     sample = read_table(files.sample, expected=expected)
-    train, test, outside = split_sample(sample, list(usecase.input), usecase.label, outside_label)
+    train, test, outside = split_sample(sample, identity_fields(usecase), usecase.label, outside_label)
     if files.train and files.test:
         ours, theirs = full(usecase)
         train = read_table(files.train, ours.format, ours.columns, expected)

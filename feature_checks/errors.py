@@ -24,7 +24,7 @@ class DatasetError(FeatureCheckError):
     """A data file is missing, unreachable, or its bytes are not those that the use case names."""
 
 
-class CheckFailed(FeatureCheckError):  # noqa: N818  — the design's name for it: a verdict, not a fault
+class CheckFailed(FeatureCheckError):
     """Data is not fit to use; `report` lists what failed, on which rows, against which bound."""
 
     def __init__(self, message: str, report: "CheckReport") -> None:

@@ -47,15 +47,14 @@ def row_keys(frame: "pd.DataFrame", fields: Sequence[str], loose: bool = True) -
 
     key = loose_key if loose else exact_key
     columns = [frame[name].tolist() for name in fields if name in frame.columns]
-    texts = [json.dumps([key(v) for v in row], default=str) for row in zip(*columns, strict=True)]
-    if not columns:
-        texts = [str(place) for place in frame.index]
+    rows = zip(*columns, strict=True) if columns else [()] * len(frame)
+    texts = [json.dumps([key(v) for v in row], default=str) for row in rows]
     return pd.Series(texts, index=frame.index, dtype=object)
 
 
 def split_sample(
     frame: "pd.DataFrame",
-    fields: Sequence[str],
+    identity: Sequence[str],
     label: str,
     outside: str | None = None,
     test_share: float = TEST_SHARE,
@@ -63,7 +62,8 @@ def split_sample(
 ) -> "tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]":
     """(train, test, outside): of each label, `test_share` of the rows go to test.
 
-    Rows labelled `outside` go to neither. A frame without its label column is all train: the
+    Rows that are the same in `identity` stay together; without identity fields every row stands for
+    itself. Rows labelled `outside` go to neither. A frame without its label column is all train: the
     gate will say what is wrong with it.
     """
     import pandas as pd
@@ -72,7 +72,10 @@ def split_sample(
         return frame, frame.iloc[:0], frame.iloc[:0]
     is_outside = (frame[label] == outside) if outside else pd.Series(False, index=frame.index)
     known = frame[~is_outside]
-    ranked = pd.DataFrame({"label": known[label].map(str), "hash": _hashes(row_keys(known, fields), seed)})
+    keys = row_keys(known, identity or [name for name in known.columns if name != label])
+    if not identity:  # two equal rows are two events: one may be tested on when the other was learned from
+        keys = keys + "#" + keys.groupby([keys, known[label].map(str)]).cumcount().map(str)
+    ranked = pd.DataFrame({"label": known[label].map(str), "hash": _hashes(keys, seed)})
     test = ranked.groupby("label", sort=False)["hash"].transform(lambda h: _smallest(h, test_share))
     chosen = test.astype(bool)
     return known[~chosen], known[chosen], frame[is_outside]

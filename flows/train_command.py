@@ -15,6 +15,7 @@ from feature_checks.datasets import Which, choose_data, default_cache_dir
 from feature_checks.usecase import UseCase, load_usecase
 from flows.prefect_setup import prefect_api
 from flows.progress import StepEvent, listening
+from registry.reach import check_reachable
 from registry.settings import RegistrySettings
 
 STEPS = 9
@@ -24,11 +25,13 @@ def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on
     """Train use case `name`. Raises `CheckFailed`, and the errors of the steps."""
     usecase = load_usecase(name)
     say = Console(stderr=True, highlight=False)
+    settings = RegistrySettings()
+    check_reachable(settings.tracking_uri)
     which = _choose(usecase, data, say)
     own_server = not os.environ.get("PREFECT_API_URL")
     if own_server:
         say.print("Starting Prefect for this run (the very first time takes up to a minute) ...")
-    with prefect_api(RegistrySettings().home) as wait_ready, listening(_Lines(say)):
+    with prefect_api(settings.home) as wait_ready, listening(_Lines(say)):
         from flows.training import training  # brings Prefect, which reads its settings on import
 
         import_module("great_expectations")  # seconds that a server which is starting takes as well

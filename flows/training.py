@@ -7,6 +7,7 @@ they make are files in the build folder, so Prefect stores no results.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -31,8 +32,9 @@ from flows.steps import package as package_step
 from flows.steps import prepare as prepare_step
 from flows.steps import register as register_step
 from flows.steps import sign as sign_step
-from flows.steps.files import build_dir
+from flows.steps.files import build_dir, locked
 from flows.steps.package import RunIds
+from registry.errors import RegistryError
 from registry.reach import check_reachable
 from registry.settings import RegistrySettings
 from registry.store import Registry
@@ -81,30 +83,32 @@ def training(
     check_reachable(settings.tracking_uri)  # before minutes of work that could not be kept
     build = build_dir(usecase.name, data, build_root)
     started_at = _now()
-    run = _Reusable(build, usecase, data, params, go_on)
+    with locked(build):
+        run = _Reusable(build, usecase, data, params, go_on)
+        run(fetch, build, usecase, data)
+        try:
+            run(check, build, usecase)
+        finally:
+            artifacts.publish_data_check(build, usecase.name)
+        run(prepare, build, usecase)
+        run(fit, build, usecase, params.of_kind(usecase.local.kind), params.seed)
+        run(evaluate, build, usecase)
+        artifacts.publish_evaluation(build, usecase.name)
+        run(calibrate, build, usecase)
 
-    run(fetch, build, usecase, data)
-    try:
-        run(check, build, usecase)
-    finally:
-        artifacts.publish_data_check(build, usecase.name)
-    run(prepare, build, usecase)
-    run(fit, build, usecase, params.of_kind(usecase.local.kind), params.seed)
-    run(evaluate, build, usecase)
-    artifacts.publish_evaluation(build, usecase.name)
-    run(calibrate, build, usecase)
-
-    # Opened before anything is signed, so that the signed evidence can name it.
-    run_id = register_step.open_run(usecase, params.of_kind(usecase.local.kind), params.seed, data, registry)
-    try:
-        runs = RunIds(str(flow_run.id), run_id, started_at, _now())
-        metrics = package(build, usecase, runs)
-        artifacts.publish_metrics(build, usecase.name, metrics)
-        sign(build, settings)
-        registered = register(build, usecase, settings, registry, run_id)
-    except BaseException:
-        registry.end_run(run_id, failed=True)
-        raise
+        # Opened before anything is signed, so that the signed evidence can name it.
+        run_id = register_step.open_run(
+            usecase, params.of_kind(usecase.local.kind), params.seed, data, registry
+        )
+        try:
+            metrics = package(build, usecase, RunIds(str(flow_run.id), run_id, started_at, _now()))
+            artifacts.publish_metrics(build, usecase.name, metrics)
+            sign(build, settings)
+            registered = register(build, usecase, settings, registry, run_id)
+        except BaseException:
+            with suppress(RegistryError):  # what went wrong first is what counts
+                registry.end_run(run_id, failed=True)
+            raise
     artifacts.publish_registered(usecase.name, registered)
     return {
         "usecase": usecase.name,

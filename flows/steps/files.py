@@ -1,8 +1,10 @@
 """Small files that steps leave for each other: JSON in a fixed form, and errors that name the step."""
 
+import fcntl
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,20 @@ def fresh(folder: Path) -> Path:
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     return folder
+
+
+@contextmanager
+def locked(build: Path) -> Iterator[None]:
+    """Keep a second training away from the same build folder. Raises `StepError` when one runs."""
+    build.mkdir(parents=True, exist_ok=True)
+    with (build / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StepError(
+                f"another training works in {build}; wait for it, or run this one in another folder"
+            ) from error
+        yield
 
 
 def need(path: Path, step: str) -> Path:

@@ -84,3 +84,17 @@ def test_equal_rows_of_numbers_are_two_events_and_both_stay() -> None:
 def test_the_same_text_has_one_key_however_it_is_encoded(one: str, other: str) -> None:
     keys = row_keys(frame([(one, "x"), (other, "x")]), ["text"])
     assert keys.nunique() == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("xy")), min_size=1, max_size=60))
+def test_equal_rows_of_numbers_are_split_by_share_like_any_others(rows: list[tuple[int, str]]) -> None:
+    numbers = pd.DataFrame(rows, columns=["amount", "label"], dtype=object)
+    _, test, _ = split_sample(numbers, [], "label")
+    for label, count in numbers["label"].value_counts().items():
+        assert (test["label"] == label).sum() == round(0.2 * count)
+
+
+def test_rows_with_the_same_text_stay_together_whatever_else_they_hold() -> None:
+    rows = pd.DataFrame([(f"text {i // 2}", i, "a") for i in range(60)], columns=["text", "amount", "label"])
+    train, test, _ = split_sample(rows, ["text"], "label")
+    assert not set(train["text"]) & set(test["text"])

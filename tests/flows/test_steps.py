@@ -13,7 +13,7 @@ from feature_checks.errors import CheckFailed
 from feature_checks.usecase import UseCase, load_usecase
 from flows.errors import StepError
 from flows.stages import STAGES, run_stage
-from flows.steps.files import read_json, write_json
+from flows.steps.files import locked, read_json, write_json
 from tests.toy import text_rows, write_text_usecase
 
 
@@ -128,3 +128,11 @@ def test_what_a_step_wrote_is_refused_when_it_is_damaged(tmp_path: Path) -> None
 def test_a_number_that_is_none_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"error": float("nan")})
+
+
+def test_two_trainings_do_not_share_a_build_folder(tmp_path: Path) -> None:
+    again = pytest.raises(StepError, match="another training works in")
+    with locked(tmp_path / "build"), again, locked(tmp_path / "build"):
+        pass
+    with locked(tmp_path / "build"):
+        pass

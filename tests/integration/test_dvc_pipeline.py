@@ -69,7 +69,7 @@ def test_repro_runs_every_step_once_and_then_only_what_changed(project: Path) ->
 
     pages = dvc(project, "plots", "show", "-o", "plots-page")
     assert (project / "plots-page" / "index.html").exists(), pages
-    assert "confusion.csv" in (project / "plots-page" / "index.html").read_text()
+    assert "evaluation_confusion_csv" in (project / "plots-page" / "index.html").read_text()
 
     changed = project / "flows/steps/plots.py"
     changed.write_text(changed.read_text() + "# changed\n")
