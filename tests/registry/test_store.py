@@ -4,7 +4,6 @@ import shutil
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,12 +114,14 @@ def test_two_processes_with_the_same_bytes_end_with_the_same_version(
     """Another process registers between our look and our writing."""
     folder = make_package(name=name)
     look = Registry._versions_with
-    answers: Iterator[list[int]] = iter([[]])
-    monkeypatch.setattr(
-        Registry, "_versions_with", staticmethod(lambda *args: next(answers, None) or look(*args))
-    )
+    blind = [True]
+
+    def too_early(client: object, model: str, digest: str) -> list[int]:
+        return [] if blind and blind.pop() else look(client, model, digest)
+
+    monkeypatch.setattr(Registry, "_versions_with", staticmethod(too_early))
     first = registry.register(folder, name, {}, TAGS)
-    answers = iter([[]])
+    blind.append(True)
     assert registry.register(folder, name, {}, TAGS) == first
     assert len([v for v in registry.list_models() if v.ref.name == name]) == 1
 
@@ -147,6 +148,8 @@ def test_an_alias_is_not_moved_to_a_version_that_is_not_there(
     with pytest.raises(ModelNotFound):
         registry.set_alias(name, "champion", 7)
     assert registry.resolve(name, "champion") == ref
+    with pytest.raises(ModelNotFound, match="no alias 'previous'"):
+        registry.resolve(name, "previous")
 
 
 @pytest.mark.parametrize(
