@@ -20,9 +20,9 @@ def commands(root: typer.Typer) -> None:
 
 
 def show(as_json: Json = False) -> None:
-    """List every registered version with its aliases, digest, time and signer.
+    """List registered versions: aliases, digest, signer.
 
-    What MLflow says, for reading; `verify` checks it.
+    This is what MLflow says, for reading; `verify` checks it.
 
     \b
     Example: switchyard registry list --json
@@ -58,9 +58,10 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verify anew every copy behind an alias: stored in MLflow, and placed on this machine.
+    """Verify anew every copy behind an alias.
 
-    Exit code 1 when any copy differs from what a trusted key signed, or cannot be read.
+    Both those that MLflow stores and those placed on this machine. Exit code 1 when any copy differs
+    from what a trusted key signed, or cannot be read.
 
     \b
     Example: switchyard registry verify support

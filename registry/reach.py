@@ -26,7 +26,10 @@ def shown(uri: str) -> str:
 
 
 def check_reachable(uri: str) -> None:
-    """Return when the store answers. Raises `RegistryUnavailable` that says what to start or set."""
+    """Return when the store answers, or is a database file that is yet to be made.
+
+    Raises `RegistryUnavailable` that says what to start or set.
+    """
     if is_server(uri):
         _check_server(uri)
     elif "://" in uri:
@@ -54,6 +57,9 @@ def _check_database(uri: str) -> None:
     import sqlalchemy
     from sqlalchemy.exc import SQLAlchemyError
 
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        return  # nothing to reach yet: MLflow makes it, and asking would leave an empty file behind
     waits = "timeout" if uri.startswith("sqlite") else "connect_timeout"
     question = "PRAGMA schema_version" if uri.startswith("sqlite") else "SELECT 1"
     try:

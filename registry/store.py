@@ -170,7 +170,10 @@ class Registry:
     def _client(self) -> Any:
         if self._connected is None:
             if (file := sqlite_file(self._uri)) is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise self._failed("making its folder", error.strerror or "", str(error)) from error
             check_reachable(self._uri)
             for name, value in MLFLOW_DEFAULTS.items():
                 os.environ.setdefault(name, value)

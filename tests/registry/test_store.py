@@ -332,6 +332,14 @@ def test_a_database_file_that_is_none_is_named(tmp_path: Path) -> None:
         Registry(RegistrySettings(home=tmp_path)).list_models()
 
 
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(
+        RegistryUnavailable, match=r"making its folder: MLflow at .* failed \(Not a directory\)"
+    ):
+        Registry(RegistrySettings(home=tmp_path / "file" / "home")).start_run("parcels", "try", {})
+
+
 def test_another_signers_package_registers_only_when_that_signer_is_trusted(
     registry: Registry, make_package: MakePackage, tmp_path: Path, name: str
 ) -> None:
