@@ -14,7 +14,7 @@ from feature_checks.usecase import UseCase, list_usecases, load_usecase
 from registry.settings import RegistrySettings
 from services.api.calls import CallReader
 from services.api.limits import Gate, RateLimits
-from services.errors import ConfigError
+from services.errors import ConfigError, StateUnavailable
 from services.hash_key import load_hash_key
 from services.ingress import Ingress
 from services.journal import Journal
@@ -88,6 +88,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     telemetry = Telemetry()
     database = Database(settings.state_db)
     closing.callback(database.close)
+    api_keys = ApiKeys(database)
     journal = Journal(settings.journal_dir, sync=settings.journal_sync, sync_s=settings.journal_sync_s)
     closing.callback(journal.close)
     detector = edges.detector or build_detector()
@@ -116,7 +117,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         settings=settings,
         pipeline=pipeline,
         calls=CallReader(usecases, settings.request_timeout_s),
-        ingress=Ingress(ApiKeys(database), limits, settings.key_cache_s),
+        ingress=Ingress(api_keys, limits, settings.key_cache_s),
         gate=Gate(settings.max_concurrency, settings.max_queue, settings.queue_timeout_s),
         repeats=Repeats(database, settings.idempotency_ttl_s),
         telemetry=telemetry,
@@ -125,7 +126,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         keys_dir=settings.keys_dir,
         readiness=readiness,
         local_model=lambda name: builder.local(usecases[name]),
-        background=_follow(builder, pipeline, settings.model_poll_s, closing),
+        background=_background(api_keys, detector, builder, pipeline, settings.model_poll_s, closing),
         _closing=closing,
     )
 
@@ -216,10 +217,21 @@ def _endpoints(settings: ServiceSettings, closing: AsyncExitStack) -> dict[str, 
     return endpoints
 
 
-def _follow(
-    builder: _UseCases, pipeline: Pipeline, every_s: float, closing: AsyncExitStack
+def _background(
+    api_keys: ApiKeys,
+    detector: Detector,
+    builder: _UseCases,
+    pipeline: Pipeline,
+    every_s: float,
+    closing: AsyncExitStack,
 ) -> Callable[[], Awaitable[None]]:
-    """Starts the task that takes up newly placed models; a use case that lacked one is prepared anew."""
+    """Warms up what is slow at its first use, and starts the task that takes up newly placed models; a
+    use case that lacked one is then prepared anew."""
+
+    def warm_up() -> None:
+        detector.scan("4 digits 1234, a@b.example, www.example.org, ::1")
+        with suppress(StateUnavailable):  # then requests say so
+            api_keys.find("0" * 12)
 
     async def poll(shelf: ModelShelf) -> None:
         while True:
@@ -231,6 +243,7 @@ def _follow(
                 log.error("looking for new models failed: %s", type(error).__name__)
 
     async def start() -> None:
+        await asyncio.to_thread(warm_up)
         if builder.shelf is None:
             return
         task = asyncio.create_task(poll(builder.shelf))

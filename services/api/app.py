@@ -82,7 +82,7 @@ class Dispatcher:
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001  — the last line: a caller gets our 500, never a traceback
-            response = unexpected(error, request.id)
+            response = unexpected(error, request.id, request.trace_id)
         if not request.body_done and request.method not in ("GET", "HEAD"):
             await drain(receive)
         path = endpoint.path if endpoint else OTHER

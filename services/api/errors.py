@@ -26,11 +26,12 @@ def error_response(error: ServiceError, request_id: str) -> Response:
     return _response(status, error.type, error.message, request_id, _headers(error))
 
 
-def unexpected(error: Exception, request_id: str) -> Response:
+def unexpected(error: Exception, request_id: str, trace_id: str | None = None) -> Response:
     """A 500. The log gets the class and where it was raised; the text might hold the input, so not that."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " <- ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames[-6:]))
-    log.error("request %s failed unexpectedly: %s at %s", request_id, type(error).__name__, where)
+    name = type(error).__name__
+    log.error("request %s (trace %s) failed unexpectedly: %s at %s", request_id, trace_id, name, where)
     message = "something went wrong on our side; the request id finds it in our log"
     return _response(500, "internal_error", message, request_id, ())
 
