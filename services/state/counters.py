@@ -14,7 +14,7 @@ from services.errors import ServiceError
 MS_PER_DAY = 86_400_000
 
 
-class CountersDown(ServiceError):  # noqa: N818  — a state of the store, named as its siblings are
+class CountersDown(ServiceError):
     """The store cannot be asked just now. It stays inside: budgets refuse, breakers decide alone."""
 
     type = "counters_down"

@@ -82,17 +82,21 @@ async def opened(
     if kind == "sqlite":
         timed = {"clock_ms": clock.ms} if clock else {}
         sqlite = SqliteCounters(folder / "counters.db", timeout_s=10, keep=keep, **timed)
-        yield sqlite
-        await sqlite.close()
+        try:
+            yield sqlite
+        finally:
+            await sqlite.close()
         return
     need_redis()
     prefix = new_prefix()
     redis = RedisCounters(
         REDIS_URL, prefix=prefix, timeout_s=10, keep=keep, clock_ms=clock.ms if clock else None
     )
-    yield redis
-    await redis.close()
-    await forget(prefix)
+    try:
+        yield redis
+    finally:
+        await redis.close()
+        await forget(prefix)
 
 
 class DeadStore:
