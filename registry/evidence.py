@@ -131,10 +131,7 @@ def model_card(evidence: Evidence) -> str:
         f"# {evidence.model}",
         evidence.summary,
         f"A `{evidence.kind}` for the use case `{evidence.use_case}`.",
-        "## When it may answer\n\n"
-        f"Only with a confidence of at least {bound.threshold:.4g}. With {bound.confidence:.0%} confidence, "
-        f"at most {bound.max_error:.1%} of the answers so given are wrong ({bound.method}). Everything else "
-        "goes on to the next step of the plan.",
+        f"## When it may answer\n\n{_promise(bound)}",
         "## How good it is\n\n" + _table(("metric", "value"), sorted(evidence.metrics.items())),
     ]
     if evidence.slices:
@@ -171,6 +168,16 @@ def write_evidence(folder: Path, evidence: Evidence) -> list[str]:
     (folder / STATEMENT).write_text(text + "\n", encoding="utf-8")
     (folder / CARD).write_text(model_card(evidence), encoding="utf-8")
     return [STATEMENT, CARD]
+
+
+def _promise(bound: Acceptance) -> str:
+    kept = f"with {bound.confidence:.0%} confidence, at most {bound.max_error:.1%} of its answers are wrong"
+    if bound.threshold > 1:
+        return f"Never by itself: no threshold keeps the promise that {kept} ({bound.method})."
+    return (
+        f"Only with a confidence of at least {bound.threshold:.4g}: then, {kept} ({bound.method}). "
+        "Everything else goes on to the next step of the plan."
+    )
 
 
 def _dependencies(evidence: Evidence) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from registry.errors import ModelNotFound, RegistryError
-from registry.placing import PackageSource, place, placed_ref
+from registry.errors import RegistryError
+from registry.placing import PackageSource, place, placed_package, placed_ref
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
 
@@ -35,13 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def sync_one(name: str, alias: str, settings: RegistrySettings, source: PackageSource) -> bool:
     """Place one model and print its line. True when what MLflow's alias means is now placed."""
-    before = _placed(name, alias, settings)
+    before, intact = _placed(name, alias, settings)
     try:
         after: ModelRef | None = place(name, alias, settings, source)
         error = None
     except RegistryError as failed:
         after, error = before, str(failed)
-    status = "failed" if error else "unchanged" if after == before else "placed"
+    status = "failed" if error else "unchanged" if intact and after == before else "placed"
     line = {
         "name": name,
         "alias": alias,
@@ -55,11 +55,15 @@ def sync_one(name: str, alias: str, settings: RegistrySettings, source: PackageS
     return error is None
 
 
-def _placed(name: str, alias: str, settings: RegistrySettings) -> ModelRef | None:
+def _placed(name: str, alias: str, settings: RegistrySettings) -> tuple[ModelRef | None, bool]:
+    """What is placed before, and whether it is still what was signed."""
+    ref = None
     try:
-        return placed_ref(name, alias, settings)
-    except ModelNotFound:
-        return None
+        ref = placed_ref(name, alias, settings)
+        placed_package(ref, settings)
+    except RegistryError:
+        return ref, False
+    return ref, True
 
 
 if __name__ == "__main__":

@@ -137,7 +137,9 @@ def test_verify_without_mlflow_still_checks_what_is_placed_and_fails(listed: Lis
         ("mlflow", False, "MLflow does not answer"),
         ("placed", True, None),
     ]
-    assert run("verify", NAME).exit_code == 1
+    result = run("verify", NAME)
+    assert result.exit_code == 1
+    assert ("unreachable" in result.output, "REFUSED" in result.output) == (True, False)
 
 
 def test_verify_says_when_the_placed_copy_is_behind(

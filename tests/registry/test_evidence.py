@@ -84,7 +84,7 @@ def test_the_card_says_when_it_may_answer_how_good_it_is_and_what_it_learned_fro
     card = model_card(evidence(code_dirty=True))
     for said in (
         "# parcels-intent",
-        "With 95% confidence, at most 2.0% of the answers so given are wrong (Clopper-Pearson)",
+        "at least 0.83: then, with 95% confidence, at most 2.0% of its answers are wrong (Clopper-Pearson)",
         "| accuracy | 0.9313 |",
         "| label=lost | recall | 0.9000 |",
         f"| train | 900 | `{'a' * 64}` | https://example.org/train.csv |",
@@ -93,6 +93,13 @@ def test_the_card_says_when_it_may_answer_how_good_it_is_and_what_it_learned_fro
         "2: lost, late",
     ):
         assert said in card
+
+
+def test_the_card_of_a_model_that_may_answer_nothing_says_so() -> None:
+    bound = Acceptance(threshold=2.0, max_error=0.02, confidence=0.95, method="Clopper-Pearson")
+    card = model_card(evidence(acceptance=bound))
+    assert "Never by itself: no threshold keeps the promise that with 95% confidence, at most 2.0%" in card
+    assert "at least 2" not in card
 
 
 def test_a_failed_check_cannot_be_overlooked_in_the_card() -> None:

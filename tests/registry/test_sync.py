@@ -6,7 +6,7 @@ import pytest
 
 from registry import store, sync
 from registry.keys import TrustedKey
-from registry.placing import placed_ref
+from registry.placing import placed_folder, placed_ref
 from registry.settings import RegistrySettings
 from tests.registry.conftest import NAME, MakePackage
 from tests.registry.sources import FolderSource
@@ -66,6 +66,15 @@ def test_after_a_failure_the_line_names_what_still_serves(
     assert sync.main([NAME]) == 1
     line = _lines(capsys)[-1]
     assert (line["status"], line["version"], line["error"]) == ("failed", 1, "MLflow does not answer")
+
+
+def test_a_spoilt_copy_is_placed_anew_and_the_line_says_so(
+    source: FolderSource, settings: RegistrySettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sync.main([NAME])
+    (placed_folder(placed_ref(NAME, "champion", settings), settings) / "extra.json").write_text("{}")
+    assert sync.main([NAME]) == 0
+    assert [line["status"] for line in _lines(capsys)] == ["placed", "placed"]
 
 
 def test_another_alias_is_placed_beside_champion(
