@@ -13,9 +13,8 @@ from rich.table import Table
 
 from feature_checks.datasets import Which, choose_data, default_cache_dir
 from feature_checks.usecase import UseCase, load_usecase
-from flows.prefect_setup import prefect_api
 from flows.progress import StepEvent, listening
-from registry.reach import check_reachable
+from flows.surroundings import prefect_api, require_mlflow
 from registry.settings import RegistrySettings
 
 STEPS = 9
@@ -26,7 +25,7 @@ def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on
     usecase = load_usecase(name)
     say = Console(stderr=True, highlight=False)
     settings = RegistrySettings()
-    check_reachable(settings.tracking_uri)
+    require_mlflow(settings)
     which = _choose(usecase, data, say)
     own_server = not os.environ.get("PREFECT_API_URL")
     if own_server:
@@ -34,7 +33,8 @@ def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on
     with prefect_api(settings.home) as wait_ready, listening(_Lines(say)):
         from flows.training import training  # brings Prefect, which reads its settings on import
 
-        import_module("great_expectations")  # seconds that a server which is starting takes as well
+        if own_server and not go_on:
+            import_module("great_expectations")  # seconds that a server which is starting takes as well
         wait_ready()
         started = time.monotonic()
         outcome = training(name, which, go_on=go_on)

@@ -34,8 +34,8 @@ from flows.steps import register as register_step
 from flows.steps import sign as sign_step
 from flows.steps.files import build_dir, locked
 from flows.steps.package import RunIds
+from flows.surroundings import require_mlflow
 from registry.errors import RegistryError
-from registry.reach import check_reachable
 from registry.settings import RegistrySettings
 from registry.store import Registry
 
@@ -80,7 +80,7 @@ def training(
     params = read_params()
     settings = RegistrySettings()
     registry = Registry(settings)
-    check_reachable(settings.tracking_uri)  # before minutes of work that could not be kept
+    require_mlflow(settings)
     build = build_dir(usecase.name, data, build_root)
     started_at = _now()
     with locked(build):

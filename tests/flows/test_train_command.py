@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from feature_checks.usecase import UseCase
 from flows import cli
 from flows.errors import FlowError, StepError
-from flows.prefect_setup import prefect_api
 from flows.progress import StepEvent, listening, tell, timed
+from flows.surroundings import prefect_api
 from flows.train_command import _Lines, _show
 
 

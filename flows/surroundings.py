@@ -1,4 +1,4 @@
-"""Gives a command a Prefect server to run its flow against: the one that is named, or one of its own.
+"""What a training run needs around it: a Prefect server, the named one or its own, and MLflow's store.
 
 Prefect reads its settings when it is first imported, so enter `prefect_api` before that.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 
 from flows.errors import FlowError
 from flows.processes import free_port, prefect_server
+from registry.reach import check_reachable, sqlite_file
+from registry.settings import RegistrySettings
 
 DRAIN_S = 10
 
@@ -46,6 +48,12 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
         finally:
             _drain()
             del os.environ["PREFECT_API_URL"]
+
+
+def require_mlflow(settings: RegistrySettings) -> None:
+    """Raise `RegistryUnavailable` when MLflow's server or database does not answer, before any work is lost."""
+    if sqlite_file(settings.tracking_uri) is None:  # a file is made when it is first written to
+        check_reachable(settings.tracking_uri)
 
 
 def _drain() -> None:
