@@ -51,7 +51,7 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
 
 
 def require_mlflow(settings: RegistrySettings) -> None:
-    """Raise `RegistryUnavailable` when MLflow's server or database does not answer, before any work is lost."""
+    """Raise `RegistryUnavailable` when MLflow's server or database does not answer: better now than later."""
     if sqlite_file(settings.tracking_uri) is None:  # a file is made when it is first written to
         check_reachable(settings.tracking_uri)
 

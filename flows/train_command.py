@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on
     own_server = not os.environ.get("PREFECT_API_URL")
     if own_server:
         say.print("Starting Prefect for this run (the very first time takes up to a minute) ...")
+        # Unasked, a termination would leave that server behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with prefect_api(settings.home) as wait_ready, listening(_Lines(say)):
         from flows.training import training  # brings Prefect, which reads its settings on import
 
