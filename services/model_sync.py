@@ -1,10 +1,12 @@
 """Fetching models that are not placed yet, in a process of its own: MLflow is slow and large to import."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from registry.errors import ModelNotFound
 from registry.loading import placed_ref
@@ -35,16 +37,26 @@ def sync(names: Sequence[str], settings: RegistrySettings, timeout_s: float) -> 
         [sys.executable, "-m", "registry.sync", *names],
         env=child_environment(SWITCHYARD_HOME=str(settings.home)),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        code = process.wait(timeout_s)
+        told, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         return f"MLflow did not answer within {timeout_s:g} s"
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    return None if code == 0 else f"`python -m registry.sync {' '.join(names)}` says what is wrong"
+    return None if process.returncode == 0 else _why(told, names)
+
+
+def _why(told: bytes, names: Sequence[str]) -> str:
+    """The errors among the JSON lines that `registry.sync` prints, one for each name."""
+    errors = []
+    for line in told.splitlines():
+        with suppress(ValueError, TypeError, AttributeError):
+            errors.append(json.loads(line).get("error"))
+    known = [str(error) for error in errors if error]
+    return "; ".join(known) or f"`python -m registry.sync {' '.join(names)}` says what is wrong"

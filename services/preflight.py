@@ -33,16 +33,17 @@ class _FindsNothing(Detector):
 
 def main() -> int:
     """Check, and say what is wrong or missing. Returns the exit code."""
-    logging.disable(logging.CRITICAL)  # what is wrong is said once, here
     try:
         settings = load_settings()
-        fetch_models(settings)
+        problem = fetch_models(settings)
         readiness = bootstrap(settings, Edges(detector=_FindsNothing())).readiness()
         with Database(settings.state_db) as database:
             has_keys = bool(ApiKeys(database).list())
     except (ServiceError, FeatureCheckError, RegistryError) as error:
         sys.stderr.write(f"switchyard: cannot start: {error}\n")
         return 1
+    if problem is not None:
+        sys.stderr.write(f"switchyard: models could not be fetched: {problem}\n")
     for name, state in readiness.use_cases.items():
         for target, problem in state["missing"].items():
             sys.stderr.write(f"switchyard: {name}: {target} is left out: {problem}\n")
@@ -52,15 +53,15 @@ def main() -> int:
     return 0
 
 
-def fetch_models(settings: ServiceSettings) -> None:
-    """Place the models that this machine lacks. Failing here only means that `local` is left out."""
+def fetch_models(settings: ServiceSettings) -> str | None:
+    """Place the models that this machine lacks; why not, where that fails: then `local` is left out."""
     if settings.local_models_url is not None:
-        return
+        return None
     registry = RegistrySettings(home=settings.home)
     names = not_placed(local_models(load_usecases(settings).values()), registry)
-    if names:
-        sync(names, registry, settings.model_sync_timeout_s)
+    return sync(names, registry, settings.model_sync_timeout_s) if names else None
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)  # what is wrong is said once, by `main`
     sys.exit(main())
