@@ -28,12 +28,14 @@ def find_all(texts: Mapping[str, str], detector: Detector) -> dict[str, list[Spa
 
 def _with_repeats(text: str, spans: Sequence[Span], originals: Mapping[str, str]) -> list[Span]:
     more: list[Span] = []
+    edges = {edge for span in spans for edge in (span.start, span.end)}  # what is replaced ends a word
     for original, kind in originals.items():
         at = text.find(original)
         while at >= 0:
             end = at + len(original)
-            if not (_inside_a_word(text, at) or _inside_a_word(text, end)):
+            if all(edge in edges or not _inside_a_word(text, edge) for edge in (at, end)):
                 more.append(Span(at, end, kind, 0.0))  # what was found there by itself keeps its kind
+                edges |= {at, end}
             at = text.find(original, end)
     return settle([*spans, *more])
 
