@@ -116,7 +116,10 @@ def test_two_labels_are_enough(usecase: UseCase, rows: pd.DataFrame, tmp_path: P
     fitted = fit(some, usecase, QUICK, seed=2)
     served = exported(fitted, usecase, tmp_path).probabilities(some.to_dict("records"))
     assert np.abs(served - fitted.probabilities(some)).max() < 1e-4
-    assert (served.argmax(axis=1) == np.searchsorted(fitted.labels, some["kind"].tolist())).mean() > 0.95
+    truth = np.searchsorted(fitted.labels, some["kind"].tolist())
+    assert (served.argmax(axis=1) == truth).mean() > 0.95
+    for part in fitted.model.scores(fitted.corpus, fitted.embedding.table()):
+        assert (part.argmax(axis=1) == truth).mean() > 0.95
 
 
 def test_several_text_fields_are_read_together_and_numbers_are_not(
