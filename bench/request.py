@@ -1,13 +1,15 @@
 """`python -m bench.request [--json]`: a whole, locally answered request beside a bare BentoML echo.
 
 Both in the same run on loopback, one worker each, in interleaved rounds; also a bare uvicorn echo, the
-limit. Medians of the rounds, their ratios, and the raw figures in `bench-results/`. Uses the model that
-is placed under SWITCHYARD_HOME, and trains one on the sample where there is none.
+limit. Medians of the rounds, their ratios, and the raw figures in `bench-results/`. Measured with the
+champion that is placed under SWITCHYARD_HOME; where there is none, or it may answer nothing by itself,
+with a model of the sample that accepts every message.
 """
 
 import argparse
 import asyncio
 import json
+import logging
 import os
 import platform
 import statistics
@@ -21,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.loop_client import Measured, ask, measure, request_bytes
+from bench.sample_model import place_sample_model
 from feature_checks.datasets import load_labelled
 from feature_checks.usecase import UseCase, list_usecases, load_usecase
 from flows.processes import Server, free_port, orchestrator
-from registry.errors import ModelNotFound
-from registry.loading import placed_ref
+from registry.errors import RegistryError
+from registry.loading import load_placed
 from registry.settings import RegistrySettings
 from services import keys
 from services.state.api_keys import ApiKeys
@@ -47,12 +50,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     usecase = load_usecase(asked.usecase)
-    settings = RegistrySettings()
-    _ensure_model(usecase, settings)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="switchyard-bench-")))
+        settings, model = _model(usecase, scratch)
         found = asyncio.run(_run(stack, usecase, settings, scratch, asked.rounds, asked.seconds))
+    found["model"] = model
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"request-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     file.write_text(json.dumps(found, indent=2) + "\n")
@@ -128,17 +132,22 @@ def _bento_echo(scratch: Path, port: int) -> Server:
     )
 
 
-def _ensure_model(usecase: UseCase, settings: RegistrySettings) -> None:
+def _model(usecase: UseCase, scratch: Path) -> tuple[RegistrySettings, str]:
+    """The home to serve from, and which model it holds."""
     if usecase.local is None:
         raise SystemExit(f"use case '{usecase.name}' has no local model")
+    settings = RegistrySettings()
     try:
-        placed_ref(usecase.local.model, "champion", settings)
-    except ModelNotFound:
-        sys.stderr.write(f"no model of '{usecase.name}' is placed: training one on its sample\n")
-        from flows.stages import STAGES, run_stage
-
-        for stage in STAGES:
-            run_stage(stage, usecase.name, "sample")
+        champion = load_placed(usecase.local.model, "champion", settings)
+        if champion.acceptance.threshold <= 1:
+            return settings, f"champion, version {champion.ref.version}"
+        why = "the champion may answer nothing by itself"
+    except RegistryError as error:
+        why = str(error).split(";")[0]
+    sys.stderr.write(f"{why}: measuring with a model of the sample\n")
+    settings = RegistrySettings(home=scratch / "home")
+    place_sample_model(settings.home, usecase, scratch / "model", threshold=0.0)
+    return settings, "fitted on the sample, accepts every message"
 
 
 def _summary(usecase: UseCase, raw: dict[str, dict[int, list[Measured]]]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import httpx
 import pytest
 import yaml
 
+from bench.sample_model import place_sample_model
 from tests.fakes import REPOSITORY, support
 from tests.integration.serving import only, serving
 from tests.integration.test_serve import decide, known_text
-from tests.placed_model import place_small_model
 
 pytestmark = pytest.mark.integration
 
@@ -84,7 +84,7 @@ def test_without_the_bento_our_packages_are_not_there(elsewhere: Path) -> None:
 def test_the_built_bento_serves_with_the_models_of_its_home(bento: Bento, elsewhere: Path) -> None:
     """`bentoml serve <tag>`: code and use cases from the bento, models and state from SWITCHYARD_HOME."""
     home = elsewhere / "home"
-    place_small_model(home, support(), elsewhere / "model", threshold=0.9)
+    place_sample_model(home, support(), elsewhere / "model", threshold=0.9, labels=8)
     _link_store(bento, elsewhere)
     with serving(elsewhere, home, bento.tag) as server, server.client() as client:
         answer = decide(client, known_text())
@@ -95,7 +95,7 @@ def test_the_built_bento_serves_with_the_models_of_its_home(bento: Bento, elsewh
 def test_the_bento_serves_its_local_models_too(bento: Bento, elsewhere: Path) -> None:
     """The second service, from the same bento."""
     home = elsewhere / "home"
-    place_small_model(home, support(), elsewhere / "model", threshold=0.9)
+    place_sample_model(home, support(), elsewhere / "model", threshold=0.9, labels=8)
     source = str(bento.folder / "src")
     with serving(elsewhere, home, "services.local_models:LocalModels", "--working-dir", source) as server:
         body = {"usecase": "support", "fields": {"text": known_text()}}

@@ -10,10 +10,10 @@ from pathlib import Path
 import openai
 import pytest
 
+from bench.sample_model import place_sample_model
 from services.receipt_check import verify_receipt
 from tests.fakes import REPOSITORY, support
 from tests.integration.serving import Serving, eventually, serving
-from tests.placed_model import place_small_model
 from tests.scripted_endpoint import ScriptedEndpoint
 from tests.served import all_bytes
 from tests.services.api.test_planted_secrets import CARD, EMAIL, REFUSED, TEXT, WORD, found_in
@@ -33,7 +33,7 @@ def endpoint() -> Iterator[ScriptedEndpoint]:
 def server(tmp_path_factory: pytest.TempPathFactory, endpoint: ScriptedEndpoint) -> Iterator[Serving]:
     scratch = tmp_path_factory.mktemp("serve")
     home = scratch / "home"
-    place_small_model(home, support(), scratch / "model", threshold=0.9)
+    place_sample_model(home, support(), scratch / "model", threshold=0.9, labels=8)
     configured = {
         "primary": {"base_url": endpoint.url, "api_key": "scripted", "model": "scripted", "region": "eu"}
     }
@@ -279,7 +279,7 @@ def test_readiness_tells_configuration_and_model(server: Serving) -> None:
 
 def test_a_newly_placed_model_is_taken_up_without_a_restart(server: Serving, tmp_path: Path) -> None:
     """By every worker, within seconds."""
-    ref = place_small_model(server.home, support(), tmp_path, threshold=0.9, version=2, labels=9)
+    ref = place_sample_model(server.home, support(), tmp_path, threshold=0.9, version=2, labels=9)
     seen = 0
     with server.client() as client:
         for _ in eventually(20):

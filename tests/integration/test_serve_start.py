@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bench.sample_model import place_sample_model
 from flows.processes import Server, free_port
 from services.bootstrap import bootstrap
 from services.settings import load_settings
@@ -16,7 +17,6 @@ from services.values import Caller, Context
 from tests.fakes import REPOSITORY, support
 from tests.integration.serving import only, serving
 from tests.integration.test_serve import known_text
-from tests.placed_model import place_small_model
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +81,7 @@ async def test_local_models_may_run_as_a_service_of_their_own(
 ) -> None:
     """The orchestrator asks it; when it is gone the answer degrades and says so."""
     home = tmp_path / "home"
-    ref = place_small_model(home, support(), tmp_path / "model", threshold=0.9)
+    ref = place_sample_model(home, support(), tmp_path / "model", threshold=0.9, labels=8)
     caller = Caller("acme", "k", frozenset({"caller"}))
     usecases = str(REPOSITORY / "usecases")
     with serving(tmp_path, home, "services.local_models:LocalModels", SWITCHYARD_USECASES=usecases) as models:

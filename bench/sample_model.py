@@ -1,4 +1,7 @@
-"""A real, small, signed and placed text model, made without Prefect and MLflow: what a worker loads."""
+"""A real, signed and placed model of a use case's sample, made in seconds without Prefect and MLflow.
+
+For measuring and for tests: its threshold is given, not calibrated, so it promises nothing.
+"""
 
 import json
 from importlib import import_module
@@ -29,11 +32,17 @@ class Folder:
         return Path(copytree(self._folder, to / "package"))
 
 
-def place_small_model(
-    home: Path, usecase: UseCase, scratch: Path, threshold: float = 0.3, version: int = 1, labels: int = 8
+def place_sample_model(
+    home: Path,
+    usecase: UseCase,
+    scratch: Path,
+    threshold: float = 0.3,
+    version: int = 1,
+    labels: int | None = None,
 ) -> ModelRef:
-    """Fit a few labels of the sample, sign the package with this home's key, and place it."""
-    assert usecase.local is not None
+    """Fit the sample (or its first `labels` labels), sign with this home's key, and place the package."""
+    if usecase.local is None:
+        raise ValueError(f"use case '{usecase.name}' has no local model")
     rows = load_labelled(usecase, "sample", scratch / "data").train
     few = sorted(set(rows[usecase.label]))[:labels]
     rows = rows[rows[usecase.label].isin(few)]
@@ -47,7 +56,9 @@ def place_small_model(
         kind=usecase.local.kind,
         labels=tuple(fitted.labels),
         inputs=tuple(usecase.input),
-        acceptance=Acceptance(threshold=threshold, max_error=0.02, confidence=0.95, method="none: a test"),
+        acceptance=Acceptance(
+            threshold=threshold, max_error=0.99, confidence=0.5, method="none: not calibrated"
+        ),
         contract_version=usecase.version,
         files=tuple(files),
     )
