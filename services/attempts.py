@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 
-from services.errors import TargetFailed, TargetRefused
+from services.errors import NotAsked, TargetFailed, TargetRefused
 from services.plan import denied
 from services.prepared import PreparedUseCase
 from services.synthesis import Given
@@ -75,6 +75,8 @@ class _Attempt:
         try:
             async with asyncio.timeout(None if target.degraded else left_s):
                 answer = await target.answer(self._envelope, self._prepared.usecase, self._deadline)
+        except NotAsked as blocked:
+            return self._record("skipped", blocked.message)
         except TargetRefused as refusal:
             self.final = True
             return self._record("refused", refusal.message, refusal.cost_usd, refusal.model)

@@ -5,6 +5,7 @@ Clients that not every deployment has are imported where they are built: the ope
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from registry.settings import RegistrySettings
 from services.api.calls import CallReader
 from services.api.limits import Gate, RateLimits
 from services.errors import ConfigError, StateUnavailable
+from services.guards import Counters, Guards, open_counters
 from services.hash_key import load_hash_key
 from services.ingress import Ingress
 from services.journal import Journal
@@ -46,6 +48,8 @@ class Edges:
     endpoints: Mapping[str, Chat] | None = None
     policy: Callable[[UseCase], Policy] | None = None
     detector: Detector | None = None
+    counters: Counters | None = None
+    clock: Callable[[], float] = time.monotonic  # of breakers and budgets
     observers: tuple[Observer, ...] = ()
 
 
@@ -92,7 +96,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     journal = Journal(settings.journal_dir, sync=settings.journal_sync, sync_s=settings.journal_sync_s)
     closing.callback(journal.close)
     detector = edges.detector or build_detector()
-    builder = _UseCases(settings, edges, usecases, detector, closing)
+    builder = _UseCases(settings, edges, usecases, detector, telemetry, closing)
     pipeline = Pipeline(
         builder.prepare_all(),
         detector=detector,
@@ -140,12 +144,21 @@ class _UseCases:
         edges: Edges,
         usecases: Mapping[str, UseCase],
         detector: Detector,
+        telemetry: Telemetry,
         closing: AsyncExitStack,
     ) -> None:
         self._usecases = usecases
         self._detector = detector
         self._policy = edges.policy or AccessPolicy.load
         self._endpoints = edges.endpoints if edges.endpoints is not None else _endpoints(settings, closing)
+        self.guards = Guards(
+            edges.counters or open_counters(settings),
+            self._endpoints,
+            edges.clock,
+            on_change=telemetry.breaker,
+            on_settled=telemetry.settled,
+        )
+        closing.push_async_callback(self.guards.close)
         self._remote: Callable[[str], LocalModel] | None = None
         self.shelf: ModelShelf | None = None
         if settings.local_models_url is not None:
@@ -167,6 +180,7 @@ class _UseCases:
             detector=self._detector,
             local=self.local(usecase),
             endpoints=self._endpoints,
+            guards=self.guards,
         )
         problem = self._problem(usecase)
         if problem is None or "local" not in prepared.missing:
@@ -244,6 +258,7 @@ def _background(
 
     async def start() -> None:
         await asyncio.to_thread(warm_up)
+        await builder.guards.start()
         if builder.shelf is None:
             return
         task = asyncio.create_task(poll(builder.shelf))

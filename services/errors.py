@@ -16,6 +16,7 @@ ServiceError(status, type)
 ├── StateUnavailable        503  the state database cannot be read or written, so no key can be checked
 ├── Conflict                409  a repeated request whose first copy is still at work
 ├── TargetFailed(kind)      —    inside the pipeline: one attempt failed, the next is tried
+├── NotAsked                —    inside the pipeline: breaker or budget do not let one attempt go out
 ├── TargetRefused           —    inside the pipeline: a model refused for safety; final, never routed around
 ├── ChainBroken             —    a journal file was changed: the first bad record, and what is wrong with it
 └── ReceiptRefused          —    a receipt does not prove what it claims, and why
@@ -144,14 +145,30 @@ class Conflict(ServiceError):
 
 class TargetFailed(ServiceError):
     """One attempt failed. `kind` is short and closed (`timeout`, `http_429`, `bad_schema` …), fit for
-    a metric label; `cost_usd` is what the failed attempt cost, None when nobody knows."""
+    a metric label; `cost_usd` is what the failed attempt cost, None when nobody knows; `retry_after_s` is
+    when the endpoint wants to be asked again, if it said so."""
 
     type = "target_failed"
 
-    def __init__(self, kind: str, message: str, *, cost_usd: float | None = 0.0) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        cost_usd: float | None = 0.0,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.cost_usd = cost_usd
+        self.retry_after_s = retry_after_s
+
+
+class NotAsked(ServiceError):
+    """A target was not asked: its breaker is open, or its budget does not allow it. Says what would
+    change that; the next target is tried."""
+
+    type = "not_asked"
 
 
 class TargetRefused(ServiceError):

@@ -94,7 +94,7 @@ def _plan(prepared: PreparedUseCase, envelope: Envelope) -> RoutePlan:
         prepared.targets,
         prepared.missing,
         permits=lambda target: prepared.permits(target, envelope),
-        closed=prepared.closed,
+        closed=lambda name: prepared.closed(name, envelope),
     )
 
 

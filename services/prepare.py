@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from feature_checks.errors import UseCaseError
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError
-from services.prepared import Policy, PreparedUseCase, nothing_is_closed
+from services.guards import Guards
+from services.prepared import Policy, PreparedUseCase
 from services.privacy.detect import Detector
 from services.targets import Target
 from services.targets.answer_schema import load_answer_schema
 from services.targets.chat import Chat
 from services.targets.cloud import CloudTarget
 from services.targets.fallback import SafeDefault
+from services.targets.guarded import GuardedTarget
 from services.targets.local import LocalModel, LocalTarget
 from services.targets.prompt import load_prompt
 from services.targets.rule_graph import load_rules
@@ -32,11 +34,14 @@ def prepare(
     detector: Detector,
     local: LocalModel | None,
     endpoints: Mapping[str, Chat],
-    closed: Callable[[str], str | None] = nothing_is_closed,
+    guards: Guards | None = None,
 ) -> PreparedUseCase:
-    """Build the targets of the plan, in its order. Raises `ConfigError`."""
+    """Build the targets of the plan, in its order. Raises `ConfigError`.
+
+    Without `guards` nothing bounds what cloud targets cost, or leaves out one that fails.
+    """
     try:
-        return _prepare(usecase, policy, detector, local, endpoints, closed)
+        return _prepare(usecase, policy, detector, local, endpoints, guards)
     except UseCaseError as error:
         raise ConfigError(str(error)) from error
 
@@ -47,7 +52,7 @@ def _prepare(
     detector: Detector,
     local: LocalModel | None,
     endpoints: Mapping[str, Chat],
-    closed: Callable[[str], str | None],
+    guards: Guards | None,
 ) -> PreparedUseCase:
     templates = load_templates(usecase)
     context = VerifyContext(usecase, detector, _approved(usecase, templates))
@@ -58,7 +63,7 @@ def _prepare(
     order: list[str] = []
     for step in usecase.plan:
         if step == "cloud":
-            order += _add_cloud(usecase, endpoints, targets, missing)
+            order += _add_cloud(usecase, endpoints, guards, targets, missing)
             continue
         order.append(step)
         if step == "rules":
@@ -74,11 +79,15 @@ def _prepare(
                 f"{usecase.name}/usecase.yaml: plan: '{step}' is not served by this version; "
                 "served: rules, local, cloud, safe_default"
             )
-    return PreparedUseCase(usecase, policy, tuple(order), targets, validators, missing, closed)
+    return PreparedUseCase(usecase, policy, tuple(order), targets, validators, missing, _closed(targets))
 
 
 def _add_cloud(
-    usecase: UseCase, endpoints: Mapping[str, Chat], targets: dict[str, Target], missing: dict[str, str]
+    usecase: UseCase,
+    endpoints: Mapping[str, Chat],
+    guards: Guards | None,
+    targets: dict[str, Target],
+    missing: dict[str, str],
 ) -> list[str]:
     """Targets of the cloud step in their order; an endpoint without settings is missing, not an error."""
     assert usecase.cloud is not None  # the use case's own check: a plan with cloud has its section
@@ -86,10 +95,18 @@ def _add_cloud(
     names = {name: f"cloud/{name}" for name in usecase.cloud.endpoints}
     for name, target in names.items():
         if name in endpoints:
-            targets[target] = CloudTarget(endpoints[name], prompt, schema)
+            cloud = CloudTarget(endpoints[name], prompt, schema)
+            targets[target] = (
+                guards.around(cloud, endpoints[name], prompt, schema, usecase) if guards else cloud
+            )
         else:
             missing[target] = "the endpoint has no settings; name it in SWITCHYARD_ENDPOINTS"
     return list(names.values())
+
+
+def _closed(targets: Mapping[str, Target]) -> Callable[[str, Envelope], str | None]:
+    guarded = {name: target for name, target in targets.items() if isinstance(target, GuardedTarget)}
+    return lambda name, envelope: guarded[name].closed(envelope) if name in guarded else None
 
 
 def _approved(usecase: UseCase, templates: Templates) -> tuple[str, ...]:

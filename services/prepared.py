@@ -23,7 +23,7 @@ class Policy(Protocol):
     def verdict(self, question: PolicyQuestion) -> Verdict: ...
 
 
-def nothing_is_closed(target: str) -> str | None:
+def nothing_is_closed(target: str, envelope: Envelope) -> str | None:
     """The state of endpoints when nobody keeps one: all open."""
     return None
 
@@ -34,7 +34,7 @@ class PreparedUseCase:
 
     `order` names the targets in plan order, cloud endpoints written out (`cloud/primary`).
     `targets` holds those that could be built; `missing` says of each other one why, and what to do.
-    `closed(target)` says why a target should not be tried just now (a breaker), or None.
+    `closed(target, envelope)` says why a target should not be tried just now (breaker, budget), or None.
     """
 
     usecase: UseCase
@@ -43,7 +43,7 @@ class PreparedUseCase:
     targets: Mapping[str, Target]
     validators: tuple[Validator, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
-    closed: Callable[[str], str | None] = nothing_is_closed
+    closed: Callable[[str, Envelope], str | None] = nothing_is_closed
 
     def permits(self, target: Target, envelope: Envelope) -> Verdict:
         """May this request go to that target? Whatever goes wrong in asking is a no."""

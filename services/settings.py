@@ -86,6 +86,8 @@ class ServiceSettings(BaseSettings):
     model_poll_s: float = Field(default=5.0, gt=0)  # how often a worker looks for a newly placed model
     model_sync_timeout_s: float = Field(default=60.0, gt=0)
 
+    redis_url: SecretStr | None = None  # None: budgets and breakers are counted in {home}/counters.db
+
     journal_sync: Literal["always", "interval"] = "interval"
     journal_sync_s: float = Field(default=0.2, gt=0)
 
@@ -94,6 +96,13 @@ class ServiceSettings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("expected redis://host:port/db, rediss://… or unix://…")
+        return url
+
     @property
     def keys_dir(self) -> Path:
         return self.home / "keys"
@@ -101,6 +110,10 @@ class ServiceSettings(BaseSettings):
     @property
     def journal_dir(self) -> Path:
         return self.home / "journal"
+
+    @property
+    def counters_db(self) -> Path:
+        return self.home / "counters.db"
 
     @property
     def state_db(self) -> Path:

@@ -19,11 +19,14 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from services.breaker import BreakerState
+from services.budget import Settled
 from services.synthesis import Outcome
 from services.values import Envelope
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+PHASES = {"closed": 0, "half_open": 1, "open": 2}
 NOTHING = "none"
 """The `route` label of a request that nothing answered."""
 
@@ -65,6 +68,15 @@ class Telemetry:
             registry=registry, multiprocess_mode="livemax",
         )  # fmt: skip
 
+        self._breakers = Gauge(
+            "switchyard_breaker_state", "0 closed, 1 on trial, 2 open; the worst that a worker knows",
+            ["endpoint"], registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self._uncounted = Counter(
+            "switchyard_settlements_not_counted", "Calls whose cost could not be counted at once",
+            ["endpoint"], registry=registry,
+        )  # fmt: skip
+
         self._versions: Mapping[str, str] = {}
         self._children: dict[tuple[object, ...], Any] = {}
 
@@ -94,6 +106,15 @@ class Telemetry:
         self._versions = dict(versions)
         for name, version in versions.items():
             self._config.labels(name, version).set(1)
+
+    def breaker(self, endpoint: str, state: BreakerState) -> None:
+        """A configured endpoint's breaker, as it stands from now on."""
+        self._breakers.labels(endpoint).set(PHASES[state.phase])
+
+    def settled(self, endpoint: str, settled: Settled) -> None:
+        """How a call's money was counted: what waits for the store, or came too late, is worth a look."""
+        if not settled.counted:
+            self._child(self._uncounted, endpoint).inc()
 
     def _child(self, metric: Counter | Histogram, *labels: str | int) -> Any:
         """`metric.labels(…)`, remembered: the library takes a lock and makes strings each time."""

@@ -62,6 +62,7 @@ class Envelope:
     session: str | None = None
     residency: str | None = None
     purpose: str = "service"
+    max_cost_usd: float | None = None  # what the caller wants this request to cost at most
     placeholders: frozenset[str] = frozenset()
 
 

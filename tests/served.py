@@ -14,6 +14,7 @@ from services import keys
 from services.api.app import Dispatcher
 from services.api.mount import Api
 from services.bootstrap import Edges, bootstrap
+from services.prices import Prices
 from services.runtime import Runtime
 from services.settings import load_settings
 from services.state.api_keys import ApiKeys
@@ -82,7 +83,8 @@ async def served(home: Path, confidence: float = 0.99, **settings: Any) -> Async
     """The API with the shipped use case, a local model of that confidence, and one fake endpoint."""
     usecase = support()
     predictor = FakePredictor(usecase.labels, usecase.labels[0], confidence)
-    chat, placed, policy = FakeChat(), FakePlaced(predictor), FakePolicy()
+    chat = FakeChat(prices=Prices.from_usd(0.1, 0.2, 0.05))  # within the use case's usd_per_request
+    placed, policy = FakePlaced(predictor), FakePolicy()
     edges = Edges(placed=placed, endpoints={"primary": chat}, policy=lambda _: policy)
     configured = load_settings(home=home, usecases_dir=REPOSITORY / "usecases", **settings)
     api = Api()

@@ -65,6 +65,7 @@ def seal(call: Call, detector: Detector, hash_key: bytes) -> tuple[Envelope, Vau
         session=None if context.session is None else keyed_hash(hash_key, "ses", tenant, context.session),
         residency=None if context.residency is None else _word("context.residency", context.residency),
         purpose=_word("context.purpose", context.purpose),
+        max_cost_usd=context.max_cost_usd,
         placeholders=frozenset(originals),
     )
     return envelope, Vault(call.id, originals)

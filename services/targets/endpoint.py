@@ -87,7 +87,15 @@ def _status(error: APIStatusError) -> TargetFailed | TargetRefused:
         return TargetRefused("the endpoint's content filter refused the request; that is final")
     if 300 <= status < 400:
         return TargetFailed("redirect", f"answered {status}, a redirect; none is followed")
+    if status == 429 and (wait_s := _retry_after_s(error)) is not None:
+        return TargetFailed("http_429", f"answered 429: ask again in {wait_s:g} s", retry_after_s=wait_s)
     return TargetFailed(f"http_{status}", f"answered {status}")
+
+
+def _retry_after_s(error: APIStatusError) -> float | None:
+    """Seconds only: nobody sends the form with a date, and what an endpoint says is not repeated as it is."""
+    said = error.response.headers.get("retry-after", "")
+    return float(said) if said.isascii() and said.isdigit() and len(said) <= 6 else None
 
 
 def _connection(error: APIConnectionError) -> TargetFailed:

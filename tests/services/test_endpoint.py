@@ -147,3 +147,10 @@ async def test_many_questions_at_once_share_one_endpoint(scripted):
     replies = await asyncio.gather(*(endpoint.ask("s", "u", FORMAT, 50, 5.0) for _ in range(20)))
     await endpoint.aclose()
     assert all(reply.finish_reason == "stop" for reply in replies)
+
+
+async def test_when_a_busy_endpoint_says_when_to_come_back_the_reason_says_so_too(scripted):
+    scripted.will("http_429")
+    with pytest.raises(TargetFailed) as raised:
+        await ask(scripted)
+    assert (raised.value.message, raised.value.retry_after_s) == ("answered 429: ask again in 7 s", 7.0)

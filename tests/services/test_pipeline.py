@@ -204,7 +204,7 @@ async def test_a_missing_local_model_or_an_open_breaker_degrades_and_says_so(tmp
     assert (decision.route, decision.degraded) == ("cloud/a", True)
     assert decision.reasons[0] == "local: no local model; train one"
     rig = Rig(tmp_path, FakeTarget("cloud/a", Answer(GOOD)), FakeTarget("cloud/b", Answer(GOOD)),
-              closed=lambda name: "its breaker is open" if name == "cloud/a" else None)  # fmt: skip
+              closed=lambda name, _: "its breaker is open" if name == "cloud/a" else None)  # fmt: skip
     decision = await rig.decide()
     assert (decision.route, decision.degraded) == ("cloud/b", True)
     assert decision.reasons[0] == "cloud/a: its breaker is open"

@@ -1,0 +1,79 @@
+"""The breakers and budgets of one worker, and the store that they share with its siblings."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from feature_checks.usecase import UseCase
+from services.breaker import BreakerSettings, BreakerState
+from services.breakers import Breakers
+from services.budget import Settled
+from services.budgets import Budgets
+from services.settings import ServiceSettings
+from services.state.counters import BreakerStore, BudgetStore
+from services.state.sqlite_counters import SqliteCounters
+from services.targets.answer_schema import AnswerSchema
+from services.targets.chat import Chat
+from services.targets.cloud import CloudTarget
+from services.targets.guarded import GuardedTarget
+from services.targets.prompt import Prompt
+
+
+class Counters(BudgetStore, BreakerStore, Protocol):
+    """One store for both."""
+
+
+def open_counters(settings: ServiceSettings) -> Counters:
+    """Redis where the settings name one, else a file of this machine. Connects to nothing yet."""
+    if settings.redis_url is None:
+        return SqliteCounters(settings.counters_db)
+    from services.state.redis_counters import RedisCounters  # takes 0.8 s
+
+    return RedisCounters(settings.redis_url.get_secret_value())
+
+
+class Guards:
+    """Puts a breaker and a budget around each cloud target. `close` closes the store too."""
+
+    def __init__(
+        self,
+        store: Counters,
+        endpoints: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[str, BreakerState], None] | None = None,
+        on_settled: Callable[[str, Settled], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._endpoints = tuple(endpoints)
+        self._on_settled = on_settled
+        self.breakers = Breakers(
+            store, BreakerSettings(), clock, endpoints=self._endpoints, on_change=on_change
+        )
+        self.budgets = Budgets(store, clock=clock)
+
+    async def start(self) -> None:
+        """Learn what siblings know, and keep on learning. Nothing to learn without an endpoint."""
+        if self._endpoints:
+            await self.breakers.start()
+
+    async def close(self) -> None:
+        """Tell siblings what they do not know yet, settle what waits, and only then close the store."""
+        await self.breakers.close()
+        await self.budgets.close()
+        await self._store.close()
+
+    def around(
+        self, cloud: CloudTarget, endpoint: Chat, prompt: Prompt, schema: AnswerSchema, usecase: UseCase
+    ) -> GuardedTarget:
+        """`cloud`, guarded. Raises `ConfigError` for a budget that is no amount."""
+        return GuardedTarget(
+            cloud,
+            endpoint.name,
+            endpoint.prices,
+            prompt,
+            schema,
+            usecase,
+            self.breakers,
+            self.budgets,
+            self._on_settled,
+        )

@@ -1,0 +1,182 @@
+"""A cloud target behind its endpoint's breaker and its use case's budget.
+
+A call goes out with leave of both: the most that it can cost is held before it and replaced by what it did
+cost after it, and how it went is told to the breaker. Whatever ends a call gives both back.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+
+from feature_checks.usecase import UseCase
+from services.breakers import Blocked, Breakers, Permit
+from services.budget import BudgetLimits, Refused, Reservation, Settled
+from services.budgets import Budgets
+from services.errors import ConfigError, NotAsked, TargetFailed, TargetRefused
+from services.prices import (
+    MAX_NANOS,
+    Prices,
+    nanos_from_usd,
+    prompt_tokens_upper_bound,
+    usd_from_nanos,
+    worst_case_usd,
+)
+from services.targets import Target
+from services.targets.answer_schema import AnswerSchema
+from services.targets.cloud import CloudTarget
+from services.targets.prompt import Prompt
+from services.values import Answer, Envelope
+
+_CALLERS_FAULT = frozenset({"http_400", "http_413", "http_422"})
+"""Failures that say something about the one request and nothing about the endpoint."""
+
+_SPARE_S = 10.0  # how much longer than a call may take its money is held
+
+
+class GuardedTarget(Target):
+    """`cloud`, asked only while its breaker and its budget allow. Raises `NotAsked` when they do not.
+
+    `on_settled(endpoint, settled)` is told how the money of each priced call was counted.
+    """
+
+    own_text = False
+
+    def __init__(
+        self,
+        cloud: CloudTarget,
+        endpoint: str,
+        prices: Prices,
+        prompt: Prompt,
+        schema: AnswerSchema,
+        usecase: UseCase,
+        breakers: Breakers,
+        budgets: Budgets,
+        on_settled: Callable[[str, Settled], None] | None = None,
+    ) -> None:
+        assert usecase.cloud is not None
+        self.name = cloud.name
+        self.on_premises = cloud.on_premises
+        self.region = cloud.region
+        self.attested = cloud.attested
+        self.versions = cloud.versions
+        self._cloud = cloud
+        self._endpoint = endpoint
+        self._prices = prices
+        self._prompt = prompt
+        self._fixed_tokens = prompt_tokens_upper_bound([prompt.system, json.dumps(schema.on_the_wire)])
+        self._limits = _limits(usecase)
+        self._timeout_s = usecase.cloud.timeout_s
+        self._max_output_tokens = usecase.cloud.max_output_tokens
+        self._breakers = breakers
+        self._budgets = budgets
+        self._on_settled = on_settled
+
+    def closed(self, envelope: Envelope) -> str | None:
+        """Why a plan should leave it out just now, and what would change that; None to try it.
+
+        Costs microseconds and asks no store. What it does not know yet is left to `answer`.
+        """
+        state = self._breakers.state(self._endpoint)
+        if state.phase == "open":
+            return f"its breaker is open: {state.reason}"
+        if self._prices.free:
+            return None
+        level = self._budgets.level(envelope.tenant, envelope.use_case, self._limits)
+        if level == "hard":
+            return (
+                f"today's budget of ${usd_from_nanos(self._limits.day):.2f} for this use case and tenant is "
+                "used up; it opens again at 00:00 UTC"
+            )
+        if level == "unknown":
+            return (
+                "spending cannot be counted just now, so nothing may be spent; it opens again once the "
+                "counters can be reached"
+            )
+        return None
+
+    async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer:
+        permit = await self._breakers.permit(self._endpoint)
+        if isinstance(permit, Blocked):
+            raise NotAsked(f"its breaker lets no call through: {permit.reason}")
+        try:
+            reservation = None if self._prices.free else await self._reserve(envelope)
+        except BaseException:
+            self._breakers.release(permit)
+            raise
+        return await self._ask(permit, reservation, envelope, usecase, deadline)
+
+    async def _ask(
+        self,
+        permit: Permit,
+        reservation: Reservation | None,
+        envelope: Envelope,
+        usecase: UseCase,
+        deadline: float,
+    ) -> Answer:
+        works: bool | None = False  # what this call says of the endpoint; None: nothing
+        cost_usd: float | None = None  # None: nobody knows, so all that was held counts
+        started = time.monotonic()
+        try:
+            answer = await self._cloud.answer(envelope, usecase, deadline)
+            works, cost_usd = True, answer.cost_usd
+            return answer
+        except TargetRefused as refusal:
+            works, cost_usd = True, refusal.cost_usd
+            raise
+        except TargetFailed as failure:
+            cost_usd = failure.cost_usd
+            if failure.kind in _CALLERS_FAULT:
+                works = True
+            elif failure.kind == "timeout":
+                works = self._cut_off(started)
+            raise
+        except asyncio.CancelledError:
+            works = self._cut_off(started)  # at the deadline, or the caller has gone
+            raise
+        finally:
+            if works is None:
+                self._breakers.release(permit)
+            else:
+                self._breakers.record(permit, works, time.monotonic() - started)
+            if reservation is not None:
+                await self._settle(reservation, cost_usd)
+
+    def _cut_off(self, started: float) -> bool | None:
+        """What no answer in time means: a failure, unless it was waited for less long than a good call may
+        take. Else one caller in a hurry could close an endpoint for all."""
+        fair_s = min(self._timeout_s, self._breakers.settings.slow_call_s)
+        return False if time.monotonic() - started >= 0.99 * fair_s else None
+
+    async def _reserve(self, envelope: Envelope) -> Reservation:
+        tokens = self._fixed_tokens + prompt_tokens_upper_bound([self._prompt.render(envelope.fields)])
+        held = await self._budgets.reserve(
+            envelope.tenant,
+            envelope.use_case,
+            worst_case_usd(tokens, self._max_output_tokens, self._prices).nanos,
+            self._timeout_s + _SPARE_S,
+            envelope.id,
+            self._limits.capped(envelope.max_cost_usd),
+            attempt=self.name,
+        )
+        if isinstance(held, Refused):
+            raise NotAsked(held.reason)
+        return held
+
+    async def _settle(self, reservation: Reservation, cost_usd: float | None) -> None:
+        nanos = None if cost_usd is None else nanos_from_usd(min(cost_usd, _LARGEST_USD), up=True)
+        settled = await self._budgets.settle(reservation, nanos)
+        if self._on_settled:
+            self._on_settled(self._endpoint, settled)
+
+
+_LARGEST_USD = float(MAX_NANOS // 1_000_000_000)
+
+
+def _limits(usecase: UseCase) -> BudgetLimits:
+    assert usecase.cloud is not None
+    budget = usecase.cloud.budget
+    try:
+        return BudgetLimits.from_usd(budget.usd_per_day, budget.usd_per_request)
+    except ValueError as error:
+        raise ConfigError(f"{usecase.name}/usecase.yaml: cloud.budget: {error}") from error
