@@ -19,8 +19,8 @@ def commands(root: typer.Typer) -> None:
 def demo(
     name: Annotated[str, typer.Argument(metavar="USECASE", help="The use case to show.")] = "",
     data: Annotated[Literal["auto", "sample", "full"], typer.Option(help="Which data to train on.")] = "auto",
-    labelled: Annotated[int, typer.Option(min=1, help="Labelled messages to send.")] = 300,
-    outside: Annotated[int, typer.Option(min=0, help="Messages that no label fits, to send as well.")] = 40,
+    labelled: Annotated[int, typer.Option(min=1, help="Labelled messages to send.")] = 240,
+    outside: Annotated[int, typer.Option(min=0, help="Messages that no label fits, to send as well.")] = 24,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the servers up until Ctrl-C.")] = False,
 ) -> None:
     """The whole story on this machine: train, serve, route, explain, redact, degrade.

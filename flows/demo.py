@@ -152,7 +152,7 @@ def _endpoints(usecase: UseCase, url: str) -> dict[str, Any]:
 
 def _train(name: str, data: str, at: Addresses) -> dict[str, Any]:
     env = {"PREFECT_API_URL": f"{at.prefect}/api", "SWITCHYARD_MLFLOW_URL": at.mlflow}
-    return _switchyard_json("train", name, "--data", data, "--json", env=env)
+    return _switchyard_json("train", name, "--data", data, "--reuse", "--json", env=env)
 
 
 def _verify(answer: Mapping[str, Any], home: Path) -> str:

@@ -15,8 +15,8 @@ from flows.demo_traffic import Observed
 def route_table(observed: Sequence[Observed], title: str) -> Table:
     """Messages, correct share, median and p95 latency and cost for each route, and in all."""
     table = Table(title=title, title_justify="left", caption_justify="left")
-    for name in ("answered by", "messages", "share", "correct label", "median", "p95", "cost"):
-        table.add_column(name, justify="left" if name == "answered by" else "right")
+    for name in ("answered by", "messages", "share", "correct", "median", "p95", "cost"):
+        table.add_column(name, justify="left" if name == "answered by" else "right", no_wrap=True)
     for route in sorted({o.route for o in observed}, key=_route_order):
         table.add_row(route, *_row([o for o in observed if o.route == route], len(observed)))
     table.add_section()

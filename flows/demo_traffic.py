@@ -15,8 +15,8 @@ import yaml
 from feature_checks.usecase import UseCase
 from flows.errors import ProcessError, StepError
 
-CLIENTS = 2
-"""The stand-in model answers one request after another; more clients would only wait for it."""
+CLIENTS = 1
+"""The stand-in model answers one request after another: more clients would only wait for it."""
 REQUEST_TIMEOUT_S = 60.0
 SEED = 7
 
@@ -92,7 +92,7 @@ class Client:
         return self._read(answer)
 
     def replay(self, messages: Sequence[Message], tick: Callable[[], None]) -> list[Observed]:
-        """Send all messages, a few at once; `tick` is called after each."""
+        """Send all messages, `CLIENTS` at once; `tick` is called after each."""
         return asyncio.run(self._replay(messages, tick))
 
     async def _replay(self, messages: Sequence[Message], tick: Callable[[], None]) -> list[Observed]:
