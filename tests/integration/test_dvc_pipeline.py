@@ -11,6 +11,7 @@ import pytest
 
 from feature_checks.usecase import list_usecases
 from flows.stages import STAGES
+from tests.integration.light import write_light_params
 
 ROOT = Path(__file__).parents[2]
 NAME = list_usecases(ROOT / "usecases")[0]
@@ -24,8 +25,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("project")
     for name in ("feature_checks", "flows", "registry", "services", "switchyard", "usecases"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
         shutil.copyfile(ROOT / name, place / name)
+    write_light_params(ROOT / "params.yaml", place / "params.yaml")
     (place / ".dvc").mkdir()
     shutil.copyfile(ROOT / ".dvc" / "config", place / ".dvc" / "config")
     return place
@@ -65,7 +67,7 @@ def test_repro_runs_every_step_once_and_then_only_what_changed(project: Path) ->
 
     shown = json.loads(dvc(project, "metrics", "show", "--json"))
     [metrics] = shown[""]["data"].values()
-    assert 0.5 < metrics["data"]["accuracy"] <= 1
+    assert 0.3 < metrics["data"]["accuracy"] <= 1
 
     pages = dvc(project, "plots", "show", "-o", "plots-page")
     assert (project / "plots-page" / "index.html").exists(), pages

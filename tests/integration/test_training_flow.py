@@ -18,6 +18,7 @@ from flows.processes import free_port, prefect_server
 from flows.stages import STAGES
 from registry.loading import load_placed
 from registry.settings import RegistrySettings
+from tests.integration.light import write_light_params
 from tests.toy import write_csv
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """One training run on the sample, without any server set up beforehand."""
     place = tmp_path_factory.mktemp("training")
     shutil.copytree(ROOT / "usecases" / NAME, place / "usecases" / NAME)
-    shutil.copyfile(ROOT / "params.yaml", place / "params.yaml")
+    write_light_params(ROOT / "params.yaml", place / "params.yaml")
     done = switchyard(place, "train", NAME, "--data", "sample", "--json")
     assert done.returncode == 0, done.stderr
     return Trained(place, json.loads(done.stdout), done.stderr)
@@ -80,7 +81,7 @@ def rows(trained: Trained, query: str) -> list[tuple[Any, ...]]:
 
 def test_training_prints_one_json_document_and_its_progress_apart(trained: Trained) -> None:
     assert trained.outcome["data"] == "sample"
-    assert 0.5 < trained.outcome["metrics"]["accuracy"] <= 1
+    assert 0.3 < trained.outcome["metrics"]["accuracy"] <= 1
     for place, step in enumerate(STAGES, 1):
         assert f"[{place}/9] {step}" in trained.progress
     assert "Traceback" not in trained.progress
