@@ -61,6 +61,7 @@ def run(prefect_port: int, mlflow_port: int, port: int, stand_in: bool, console:
 def stand_in_endpoint(port: int) -> str:
     """SWITCHYARD_ENDPOINTS for the stand-in model, under the name `primary`."""
     url = f"http://127.0.0.1:{port}/v1"
+    free = {"usd_per_million_input": 0, "usd_per_million_output": 0}  # unset, it would use up the budget
     return json.dumps(
-        {"primary": {"base_url": url, "api_key": "stand-in", "model": MODEL_NAME, "region": "local"}}
+        {"primary": {"base_url": url, "api_key": "stand-in", "model": MODEL_NAME, "region": "local", **free}}
     )

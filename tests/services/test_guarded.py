@@ -298,6 +298,7 @@ async def test_without_the_counters_nothing_is_spent_and_what_is_free_goes_on(tm
         dead.down = True
         free = priced(prices=Prices.from_usd(0, 0))
         async with rig(tmp_path, free, dead) as other:
+            assert await other.guards.budgets.use("acme", "support") is None  # now it knows
             assert other.target.closed(envelope_of(USECASE)) is None
             assert (await other.answer()).cost_usd == 0.0
 
