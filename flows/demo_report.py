@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,8 @@ from flows.demo_traffic import Observed
 
 def route_table(observed: Sequence[Observed], title: str) -> Table:
     """Messages, correct share, median and p95 latency and cost for each route, and in all."""
-    table = Table(title=title, title_justify="left", caption_justify="left")
+    caption = "correct: of the messages that have a label"
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
     for name in ("answered by", "messages", "share", "correct", "median", "p95", "cost"):
         table.add_column(name, justify="left" if name == "answered by" else "right", no_wrap=True)
     for route in sorted({o.route for o in observed}, key=_route_order):
@@ -27,14 +29,14 @@ def route_table(observed: Sequence[Observed], title: str) -> Table:
 def _row(part: Sequence[Observed], total: int) -> list[str]:
     labelled = [o.correct for o in part if o.correct is not None]
     latency = np.array([o.latency_ms for o in part])
-    correct = f"{100 * np.mean(labelled):.1f} % of {len(labelled)}" if labelled else "–"
+    correct = f"{100 * np.mean(labelled):.1f} %" if labelled else "–"
     return [
         str(len(part)),
         f"{100 * len(part) / total:.1f} %",
         correct,
         f"{np.median(latency):.1f} ms",
         f"{np.percentile(latency, 95):.1f} ms",
-        f"${sum(o.cost_usd for o in part):.5f}",
+        f"${sum(o.cost_usd for o in part):.4f}",
     ]
 
 
