@@ -15,6 +15,8 @@ from flows.errors import ProcessError
 MODEL_NAME = "smollm2-135m-stand-in"
 CONTEXT_TOKENS = 2048
 THREADS = 2
+REPEAT_PENALTY = 1.1
+"""So small a model repeats itself until it is cut off; this lets it end."""
 
 
 def weights() -> Path:
@@ -39,6 +41,8 @@ def serve(port: int) -> None:
     params.n_ctx = CONTEXT_TOKENS
     params.n_parallel = 1
     params.cpuparams.n_threads = THREADS
+    params.sampling.penalty_repeat = REPEAT_PENALTY
+    params.sampling.penalty_last_n = 128
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
