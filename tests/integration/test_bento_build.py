@@ -89,7 +89,7 @@ def test_the_built_bento_serves_with_the_models_of_its_home(bento: Bento, elsewh
     with serving(elsewhere, home, bento.tag) as server, server.client() as client:
         answer = decide(client, known_text())
     assert answer["route"] == "local"
-    assert answer["versions"]["config"] == support().version  # type: ignore[index]
+    assert answer["versions"]["config"] == support().version  # type: ignore[index]  # parsed JSON
 
 
 def test_the_bento_serves_its_local_models_too(bento: Bento, elsewhere: Path) -> None:

@@ -30,7 +30,7 @@ def chunks(*parts: bytes, end: str = "http.request") -> Any:
         await asyncio.Event().wait()
         raise AssertionError
 
-    receive.taken = taken  # type: ignore[attr-defined]
+    receive.taken = taken  # type: ignore[attr-defined]  # known here, not to mypy
     return receive
 
 

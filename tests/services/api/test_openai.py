@@ -34,14 +34,14 @@ async def client(app: Served) -> AsyncIterator[AsyncOpenAI]:
 
 async def test_the_official_client_gets_an_answer(client: AsyncOpenAI) -> None:
     """The model is the use case; route and receipt come in headers and in the body."""
-    raw = await client.chat.completions.with_raw_response.create(model="support", messages=ASKED)  # type: ignore[arg-type]
+    raw = await client.chat.completions.with_raw_response.create(model="support", messages=ASKED)  # type: ignore[arg-type]  # plain dicts on purpose
     answer = raw.parse()
     assert answer.choices[0].message.content
     assert answer.choices[0].finish_reason == "stop"
     assert answer.model == "support"
     assert raw.headers["x-switchyard-route"] == "local"
     assert raw.headers["x-switchyard-receipt"].count(".") == 2
-    provenance: Any = answer.model_extra["x_switchyard"]  # type: ignore[index]
+    provenance: Any = answer.model_extra["x_switchyard"]  # type: ignore[index]  # parsed JSON
     assert provenance["id"] == raw.headers["x-switchyard-decision-id"]
     assert provenance["receipt"] == raw.headers["x-switchyard-receipt"]
     assert provenance["output"]["reply"] == answer.choices[0].message.content
@@ -49,15 +49,15 @@ async def test_the_official_client_gets_an_answer(client: AsyncOpenAI) -> None:
 
 async def test_a_stream_is_the_same_answer_in_pieces(client: AsyncOpenAI) -> None:
     """Joined, the chunks are the answer; the last one before [DONE] has its provenance."""
-    whole = await client.chat.completions.create(model="support", messages=ASKED)  # type: ignore[arg-type]
-    stream = await client.chat.completions.create(model="support", messages=ASKED, stream=True)  # type: ignore[arg-type]
+    whole = await client.chat.completions.create(model="support", messages=ASKED)  # type: ignore[arg-type]  # plain dicts on purpose
+    stream = await client.chat.completions.create(model="support", messages=ASKED, stream=True)  # type: ignore[arg-type]  # plain dicts on purpose
     chunks = [chunk async for chunk in stream]
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
     assert text == whole.choices[0].message.content
     assert len(chunks) > 3
     assert chunks[0].choices[0].delta.role == "assistant"
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
-    provenance: Any = chunks[-1].model_extra["x_switchyard"]  # type: ignore[index]
+    provenance: Any = chunks[-1].model_extra["x_switchyard"]  # type: ignore[index]  # parsed JSON
     assert provenance["route"] == "local"
     assert provenance["receipt"]
 
@@ -68,7 +68,7 @@ async def test_usage_is_there_for_clients_that_ask_for_it(client: AsyncOpenAI) -
         model="support",
         messages=ASKED,
         stream=True,
-        stream_options={"include_usage": True},  # type: ignore[arg-type]
+        stream_options={"include_usage": True},  # type: ignore[arg-type]  # plain dicts on purpose
     )
     chunks = [chunk async for chunk in stream]
     assert chunks[-1].choices == []
@@ -98,15 +98,15 @@ async def test_the_use_cases_are_the_models(client: AsyncOpenAI) -> None:
 async def test_the_clients_own_errors_are_raised(app: Served, client: AsyncOpenAI) -> None:
     """Statuses map to the exceptions that applications already handle."""
     with pytest.raises(openai.NotFoundError, match="no such use case"):
-        await client.chat.completions.create(model="gpt-4", messages=ASKED)  # type: ignore[arg-type]
+        await client.chat.completions.create(model="gpt-4", messages=ASKED)  # type: ignore[arg-type]  # plain dicts on purpose
     with pytest.raises(openai.UnprocessableEntityError, match="temperature: is not supported"):
-        await client.chat.completions.create(model="support", messages=ASKED, temperature=0.5)  # type: ignore[arg-type]
+        await client.chat.completions.create(model="support", messages=ASKED, temperature=0.5)  # type: ignore[arg-type]  # plain dicts on purpose
     with pytest.raises(openai.AuthenticationError):
         await client.with_options(api_key="sk-wrong").models.list()
     with pytest.raises(openai.PermissionDeniedError):
         await client.with_options(api_key=app.key("auditor")).chat.completions.create(
             model="support",
-            messages=ASKED,  # type: ignore[arg-type]
+            messages=ASKED,  # type: ignore[arg-type]  # plain dicts on purpose
         )
 
 
