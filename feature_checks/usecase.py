@@ -10,23 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
 
 from feature_checks.errors import UseCaseError
+from feature_checks.strict_model import Strict
 from feature_checks.strict_yaml import allowed_keys, explain, read_mapping
+from feature_checks.verification import Verification, files, misfits, read_verification
 
 Step = Literal["rules", "cache", "local", "cloud", "stale", "safe_default"]
 Tag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Strict(BaseModel):
-    """Base of every part: frozen, strict types, no unknown keys, no values echoed in errors."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
-    )
+Verify = Annotated[InstanceOf[Verification], BeforeValidator(read_verification)]
 
 
 class FieldSpec(Strict):
@@ -128,7 +123,7 @@ class UseCase(Strict):
     local: LocalSpec | None = None
     plan: tuple[Step, ...] = Field(min_length=1, strict=False)
     cloud: CloudSpec | None = None
-    verify: tuple[str, ...] = Field(default=("output_schema",), strict=False)
+    verify: tuple[Verify, ...] = Field(default=(Verification("output_schema"),), strict=False)
     safe_default: Mapping[str, Any]
     review: ReviewSpec = ReviewSpec()
     slo: SloSpec = SloSpec()
@@ -152,6 +147,9 @@ class UseCase(Strict):
             raise ValueError(
                 f"safe_default: must hold exactly the output fields; differs in {', '.join(sorted(extra))}"
             )
+        texts = {name for name, spec in self.output.items() if spec.type == "string"}
+        if misfit := next(misfits(self.verify, set(self.input), texts), None):
+            raise ValueError(f"verify: {misfit}")
         return self
 
     def path(self, relative: str) -> Path:
@@ -244,6 +242,7 @@ def _check_files(usecase: UseCase, shown: str) -> None:
         named["cloud.output_schema"] = usecase.cloud.output_schema
     if "rules" in usecase.plan:
         named["plan: rules needs"] = "rules.json"
+    named.update(files(usecase.verify))
     for key, relative in named.items():
         if relative is not None and not usecase.path(relative).is_file():
             raise UseCaseError(f"{shown}: {key}: there is no file '{relative}' in {usecase.root.name}/")

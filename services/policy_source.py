@@ -15,6 +15,7 @@ import cedarpy
 
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError
+from services.injection import TAG
 from services.privacy.kinds import detected_tags
 
 ATTRIBUTES = {
@@ -86,7 +87,8 @@ def read_policy(
         for attributes in ATTRIBUTES.values()
         for attribute in attributes
     }
-    known_tags = {tag for field in usecase.input.values() for tag in field.tags} | detected_tags() | set(tags)
+    of_fields = {tag for field in usecase.input.values() for tag in field.tags}
+    known_tags = of_fields | detected_tags() | {TAG} | set(tags)
     _must_be_known(shown, "data tag", mentions["tags"], known_tags)
     known_targets = set(targets_of(usecase) if targets is None else targets)
     _must_be_known(shown, "target", mentions["target"], known_targets)

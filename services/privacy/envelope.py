@@ -12,6 +12,7 @@ from datetime import datetime
 
 from feature_checks.usecase import FieldSpec
 from services.errors import InputError
+from services.injection import tags_of_texts
 from services.privacy.detect import Detector
 from services.privacy.everywhere import find_all
 from services.privacy.hashing import content_digest, keyed_hash
@@ -44,6 +45,7 @@ def seal(call: Call, detector: Detector, hash_key: bytes) -> tuple[Envelope, Vau
     numbering = Numbering(form for text in texts.values() for form in (text, normalise(text).text))
     tags = {tag for name, value in call.fields.items() if value is not None for tag in specs[name].tags}
     tags.update(*(tags_of(span.kind) for spans in found.values() for span in spans))
+    tags |= tags_of_texts(texts.values())
     fields: dict[str, object] = {}
     for name, value in call.fields.items():
         if name in texts:

@@ -5,29 +5,35 @@ A refused answer goes on to the next target; it is never silently patched.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from services.errors import ConfigError
 from services.values import Envelope
-from services.verify import allowed_amounts, no_new_pii, output_schema
+from services.verify import (
+    allowed_amounts,
+    allowed_values,
+    language,
+    length,
+    no_injection,
+    no_new_pii,
+    output_schema,
+)
 from services.verify.base import Validator, VerifyContext
 
 VALIDATORS: Mapping[str, Callable[[VerifyContext], Validator]] = {
     "output_schema": output_schema.make,
+    "length": length.make,
+    "allowed_values": allowed_values.make,
     "no_new_pii": no_new_pii.make,
     "allowed_amounts": allowed_amounts.make,
+    "language": language.make,
+    "no_injection": no_injection.make,
 }
-"""Name in `verify:` of usecase.yaml -> its maker. Validators run in this order."""
+"""Name in `verify:` of usecase.yaml -> its maker. They run in this order, a caller's own demands last."""
 
 ALWAYS = "output_schema"  # the output contract holds whether a use case names it or not
 
 
 def make_validators(context: VerifyContext) -> tuple[Validator, ...]:
     """The validators that a use case asks for, in the order above. Raises `ConfigError`."""
-    if unknown := set(context.usecase.verify) - set(VALIDATORS):
-        raise ConfigError(
-            f"{context.usecase.name}/usecase.yaml: verify: {', '.join(sorted(unknown))}: no such validator; "
-            f"allowed: {', '.join(VALIDATORS)}"
-        )
-    wanted = {ALWAYS, *context.usecase.verify}
+    wanted = {ALWAYS, *(one.name for one in context.usecase.verify)}
     return tuple(make(context) for name, make in VALIDATORS.items() if name in wanted)
 
 

@@ -1,4 +1,4 @@
-"""Amounts of money and percentages in an answer must stand in the request or in approved texts.
+"""Amounts of money and percentages in an answer must stand in the request, in approved texts or in facts.
 
 A model that names a fee, a rate or a refund which nobody gave it has made a promise for its owner.
 """
@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+from feature_checks.verification import AllowedAmounts
+from services.errors import ConfigError
 from services.values import Envelope
 from services.verify.base import Validator, VerifyContext
 
@@ -21,10 +23,13 @@ _AMOUNT = re.compile(
     rf"(?:{_MARK})\s*(?P<after>{_NUMBER})|(?P<before>{_NUMBER})\s*(?:{_MARK})", re.IGNORECASE
 )
 _ANY_NUMBER = re.compile(_NUMBER)
+_NAMES = re.compile(r"<[^<>\s]*>|^\s*@?prefix\b.*$", re.MULTILINE | re.IGNORECASE)
+"""What is a name and no statement in a file of facts: IRIs and prefixes of Turtle."""
 
 
 def make(context: VerifyContext) -> Validator:
-    approved = _numbers(context.approved)
+    facts = _facts(context, context.options(AllowedAmounts).facts)
+    approved = _numbers((*context.approved, *facts))
 
     def check(output: Mapping[str, object], envelope: Envelope) -> str | None:
         named = amounts(value for value in output.values() if isinstance(value, str))
@@ -35,6 +40,21 @@ def make(context: VerifyContext) -> Validator:
         return f"names {len(unknown)} amounts that were not given" if unknown else None
 
     return Validator("allowed_amounts", check)
+
+
+def _facts(context: VerifyContext, files: tuple[str, ...]) -> list[str]:
+    """Texts of the files, as far as they state something. Raises `ConfigError`."""
+    texts: list[str] = []
+    for file in files:
+        try:
+            text = context.usecase.path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            shown = f"{context.usecase.name}/{file}"
+            raise ConfigError(
+                f"{shown}: expected a readable text in UTF-8, got {type(error).__name__}"
+            ) from error
+        texts.append(_NAMES.sub(" ", text))
+    return texts
 
 
 def amounts(texts: Iterable[str]) -> set[Decimal]:

@@ -3,10 +3,11 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_checks.usecase import FieldSpec
+from feature_checks.verification import OPTIONS, read_verification
 from services.errors import ConfigError
 from services.verify import VALIDATORS, VerifyContext, make_validators, names, verify
 from services.verify.allowed_amounts import amounts
@@ -17,7 +18,8 @@ GOOD = {"reply": "An answer.", "intent": "card_arrival"}
 
 
 def validators(*wanted, detector=None, approved=(), output=None):
-    usecase = USECASE.model_copy(update={"verify": wanted, **({"output": output} if output else {})})
+    asked = tuple(map(read_verification, wanted))
+    usecase = USECASE.model_copy(update={"verify": asked, **({"output": output} if output else {})})
     return make_validators(VerifyContext(usecase, detector or FakeDetector(), approved))
 
 
@@ -25,10 +27,8 @@ def problem(made, output, own_text=False, **fields):
     return verify(made, output, envelope_of(USECASE, **fields), own_text=own_text)
 
 
-def test_an_unknown_validator_is_refused_at_start_with_the_known_ones():
-    with pytest.raises(ConfigError) as raised:
-        validators("no_new_pii", "no_bad_words")
-    assert "no_bad_words: no such validator; allowed: " + ", ".join(VALIDATORS) in raised.value.message
+def test_what_usecase_yaml_may_name_is_what_there_is_in_the_same_order():
+    assert list(VALIDATORS) == list(OPTIONS)
 
 
 def test_the_output_contract_is_checked_first_and_always():
@@ -130,7 +130,31 @@ def test_an_amount_must_stand_in_the_request_or_in_an_approved_text():
     assert problem(made, {**answer, "reply": "That takes 3 days."}, text="hello") is None
 
 
+def test_numbers_in_the_files_of_facts_count_as_given_and_names_in_them_do_not(tmp_path):
+    facts = '@prefix b: <https://bank.example/2024/> .\nb:card b:fee "4.50"^^<https://bank.example/7> .\n'
+    (tmp_path / "facts.ttl").write_text(facts)
+    asked = (read_verification({"allowed_amounts": {"facts": ["facts.ttl"]}}),)
+    usecase = USECASE.model_copy(update={"verify": asked, "root": tmp_path})
+    made = [VALIDATORS["allowed_amounts"](VerifyContext(usecase, FakeDetector()))]
+    assert problem(made, {"reply": "A new card costs £4.50."}) is None
+    for amount in ("£2024", "£7"):
+        assert problem(made, {"reply": f"A new card costs {amount}."}) is not None
+    usecase = usecase.model_copy(update={"root": tmp_path / "nowhere"})
+    with pytest.raises(ConfigError, match=r"facts\.ttl: expected a readable text"):
+        VALIDATORS["allowed_amounts"](VerifyContext(usecase, FakeDetector()))
+
+
+EVERY = (
+    "no_new_pii", "allowed_amounts", "no_injection",
+    {"length": {"fields": {"reply": {"max_words": 80, "max_characters": 400}}}},
+    {"allowed_values": {"fields": {"intent": {"file": "labels.txt"}, "reply": {"from_input": ["text"]}}}},
+    {"language": {"same_as": "text"}},
+)  # fmt: skip
+
+
+@settings(deadline=None)  # the first example loads the model that tells languages apart
 @given(st.text(), st.text())
 def test_no_text_can_break_a_validator(reply, text):
-    made = validators("allowed_amounts", "no_new_pii")
+    made = validators(*EVERY)
+    assert len(made) == len(VALIDATORS)
     problem(made, {"reply": reply, "intent": "card_arrival"}, text=text)
