@@ -11,9 +11,11 @@ ServiceError(status, type)
 ├── UnsupportedMedia        415  a body that is not said to be plain JSON
 ├── TooManyRequests         429  `retry_after_s` says when to come back
 ├── NothingMayAnswer        503  every target was denied, failed or declined, and no default is planned
+│   └── DemandUnmet         422  there were answers, and none that meets what the caller demands of one
 ├── JournalUnavailable      503  the record cannot be written, so no answer may leave
 ├── SigningUnavailable      503  no receipt key can be had, so no answer may leave
 ├── StateUnavailable        503  the state database cannot be read or written, so no key can be checked
+├── IdentityUnavailable     503  the identity provider's keys cannot be had, so no token can be checked
 ├── Conflict                409  a repeated request whose first copy is still at work
 ├── TargetFailed(kind)      —    inside the pipeline: one attempt failed, the next is tried
 ├── NotAsked                —    inside the pipeline: breaker or budget do not let one attempt go out
@@ -111,6 +113,14 @@ class NothingMayAnswer(ServiceError):
         self.reasons = reasons
 
 
+class DemandUnmet(NothingMayAnswer):
+    """Every answer that the plan gave breaks what the caller demands (`response_format` …). A 422: it
+    takes another request, and a caller's schema must not look like our outage."""
+
+    status = 422
+    type = "demand_unmet"
+
+
 class JournalUnavailable(ServiceError):
     """The journal cannot take the record. The request is refused: no answer without a record."""
 
@@ -130,6 +140,13 @@ class StateUnavailable(ServiceError):
 
     status = 503
     type = "state_unavailable"
+
+
+class IdentityUnavailable(ServiceError):
+    """The identity provider's public keys cannot be fetched: tokens cannot be checked. API keys still can."""
+
+    status = 503
+    type = "identity_unavailable"
 
 
 class Conflict(ServiceError):

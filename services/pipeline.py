@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from services.attempts import attempt_in_order
-from services.errors import NotFound, NothingMayAnswer
+from services.errors import DemandUnmet, NotFound, NothingMayAnswer
 from services.journal import Journal
 from services.plan import make_plan
 from services.prepared import PreparedUseCase
@@ -15,6 +15,7 @@ from services.privacy.reidentify import reidentify
 from services.receipts import Receipts
 from services.synthesis import Outcome, synthesise
 from services.values import Call, Decision, Envelope, RoutePlan
+from services.verify.demands import Demands
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +46,20 @@ class Pipeline:
     async def decide(self, call: Call) -> Decision:
         """The answer to one call.
 
-        Raises `InputError`, `NotFound`, `NothingMayAnswer`, `JournalUnavailable`.
+        Raises `InputError`, `NotFound`, `NothingMayAnswer`, `DemandUnmet`, `JournalUnavailable`.
         """
         prepared = self._prepared(call.usecase.name)
         envelope, vault = seal(call, self._detector, self._hash_key)
+        demands = Demands(call.expects, lambda output: reidentify(output, vault, envelope))
+        prepared = prepared.demanding(demands.validators)
         plan = _plan(prepared, envelope)
         tried, given = await attempt_in_order(prepared, plan, envelope, call.deadline)
         outcome = synthesise(prepared.usecase.version, tried, given)
         appended = await self._journal.append(envelope, outcome)
         self._tell_observers(envelope, outcome)
+        if outcome.route is None and demands.unmet:
+            message = f"{demands.unmet}: no answer of this use case meets it; ask for less, or leave it out"
+            raise DemandUnmet(message, outcome.reasons)
         if outcome.route is None or outcome.output is None:
             raise NothingMayAnswer("nothing may answer this request just now", outcome.reasons)
         return Decision(

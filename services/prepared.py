@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from feature_checks.usecase import UseCase
@@ -44,6 +44,10 @@ class PreparedUseCase:
     validators: tuple[Validator, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     closed: Callable[[str, Envelope], str | None] = nothing_is_closed
+
+    def demanding(self, validators: tuple[Validator, ...]) -> "PreparedUseCase":
+        """The same for one request, whose answer must pass these too."""
+        return replace(self, validators=(*self.validators, *validators)) if validators else self
 
     def permits(self, target: Target, envelope: Envelope) -> Verdict:
         """May this request go to that target? Whatever goes wrong in asking is a no."""

@@ -4,7 +4,7 @@ Only `Call` and the vault beside an `Envelope` ever hold raw personal data. Ever
 log, trace, cache, prompt, review queue) takes an `Envelope` or what was made from one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from feature_checks.usecase import UseCase
@@ -32,6 +32,16 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a caller demands of the answer itself. `problem` takes the output as the caller would read it,
+    and says why it will not do, without quoting it. `own_text`: approved texts are held to it too."""
+
+    name: str
+    problem: Callable[[Mapping[str, object]], str | None] = field(repr=False)
+    own_text: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One parsed and authenticated call. Raw: nothing after `privacy` may take it."""
 
@@ -41,6 +51,7 @@ class Call:
     fields: Mapping[str, object] = field(repr=False)
     context: Context
     deadline: float  # time.monotonic() seconds; every later step respects it
+    expects: tuple[Expectation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

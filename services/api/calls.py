@@ -6,7 +6,7 @@ from typing import Any
 from feature_checks.usecase import UseCase
 from services.api.fields import InputFields, integer, kind, number, refuse_unknown, text
 from services.errors import InputError, NotFound
-from services.values import Call, Caller, Context
+from services.values import Call, Caller, Context, Expectation
 
 BODY_KEYS = ("use_case", "input", "context")
 CONTEXT_KEYS = ("subject", "session", "residency", "purpose", "max_latency_ms", "max_cost_usd")
@@ -41,14 +41,21 @@ class CallReader:
         return self.call(usecase, body["input"], context, call_id, caller, started)
 
     def call(
-        self, usecase: UseCase, given: object, context: Context, call_id: str, caller: Caller, started: float
+        self,
+        usecase: UseCase,
+        given: object,
+        context: Context,
+        call_id: str,
+        caller: Caller,
+        started: float,
+        expects: tuple[Expectation, ...] = (),
     ) -> Call:
         """A call of a known use case, its input still to be checked."""
         fields = self._inputs[usecase.name].read(given)
         allowed_s = self._timeout_s
         if context.max_latency_ms is not None:
             allowed_s = min(allowed_s, context.max_latency_ms / 1000)
-        return Call(call_id, usecase, caller, fields, context, started + allowed_s)
+        return Call(call_id, usecase, caller, fields, context, started + allowed_s, expects)
 
     def usecase(self, name: str, where: str) -> UseCase:
         """A use case by name. Raises `NotFound`, which names those that are served."""

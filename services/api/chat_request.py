@@ -6,12 +6,15 @@ from typing import Any
 
 from feature_checks.usecase import UseCase
 from services.api.calls import CallReader
-from services.api.fields import kind
+from services.api.chat_parameters import MAX_TOKENS, check_parameters
+from services.api.fields import integer, kind
+from services.api.response_format import NAME as FORMAT
+from services.api.response_format import ResponseFormat, read_response_format
 from services.errors import InputError
-from services.values import Context
+from services.values import Context, Expectation
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
-KNOWN = ("model", "messages", "stream", "stream_options", "user", "metadata", "n")
+STREAM_OPTIONS = ("include_usage", "include_obfuscation")
 METADATA = ("session", "residency", "purpose")
 MAX_MESSAGES = 500
 
@@ -25,6 +28,29 @@ class ChatRequest:
     context: Context
     stream: bool
     include_usage: bool
+    format: ResponseFormat | None = None  # None: plain text
+    max_tokens: int | None = None
+    ignored: tuple[str, ...] = ()  # parameters that mean nothing here
+
+    def content(self, output: Mapping[str, object]) -> str:
+        """What the completion says of an output: its text, or JSON where a format asks for it."""
+        return reply_text(self.usecase, output) if self.format is None else self.format.content(output)
+
+    def expects(self) -> tuple[Expectation, ...]:
+        """What the answer itself must meet."""
+        found = []
+        if self.format is not None:
+            found.append(Expectation(FORMAT, self.format.problem))
+        if self.max_tokens is not None:
+            found.append(Expectation("max_tokens", self._too_long, own_text=False))
+        return tuple(found)
+
+    def _too_long(self, output: Mapping[str, object]) -> str | None:
+        """A word takes one token or more: so many words are certainly too many tokens. Nothing is cut."""
+        words = len(self.content(output).split())
+        if self.max_tokens is None or words <= self.max_tokens:
+            return None
+        return f"{words} words are more than the {self.max_tokens} tokens that the caller allows"
 
 
 def read_chat(body: Any, calls: CallReader) -> ChatRequest:
@@ -34,7 +60,7 @@ def read_chat(body: Any, calls: CallReader) -> ChatRequest:
     for key in ("model", "messages"):
         if key not in body:
             raise InputError(key, f"{key}: is missing")
-    _refuse_unsupported(body)
+    ignored = check_parameters(body)
     name = body["model"]
     if not isinstance(name, str):
         raise InputError("model", f"model: expected a string, got {kind(name)}")
@@ -47,19 +73,16 @@ def read_chat(body: Any, calls: CallReader) -> ChatRequest:
         context=calls.context(context),
         stream=_flag("stream", body.get("stream")),
         include_usage=_include_usage(body.get("stream_options")),
+        format=read_response_format(body.get(FORMAT), usecase),
+        max_tokens=_max_tokens(body),
+        ignored=ignored,
     )
 
 
-def _refuse_unsupported(body: Mapping[str, object]) -> None:
-    """A parameter that is null asks for nothing; `n` may be 1."""
-    asked = [key for key, value in body.items() if key not in KNOWN and value is not None]
-    if asked:
-        known = ", ".join(KNOWN)
-        named = asked[0] if asked[0] in OPENAI_PARAMETERS else "a parameter"
-        message = f"{named}: is not supported here, since the use case decides how it is answered"
-        raise InputError("body", f"{message}; leave it out. Supported: {known}")
-    if body.get("n") not in (None, 1) or isinstance(body.get("n"), bool):
-        raise InputError("n", "n: expected 1; there is one answer to a request")
+def reply_text(usecase: UseCase, output: Mapping[str, object]) -> str:
+    """What a person would read of an answer: its first text field that is not the label, else the label."""
+    texts = [name for name, spec in usecase.output.items() if spec.type == "string" and name != usecase.label]
+    return str(output.get(texts[0] if texts else usecase.label, ""))
 
 
 def _text_field(usecase: UseCase, where: str) -> str:
@@ -109,11 +132,19 @@ def _metadata(given: object) -> dict[str, object]:
     return given
 
 
+def _max_tokens(body: Mapping[str, object]) -> int | None:
+    """The smaller of the two names for it."""
+    given = [integer(name, body[name], 1, None) for name in MAX_TOKENS if body.get(name) is not None]
+    return min(given, default=None)
+
+
 def _include_usage(given: object) -> bool:
     if given is None:
         return False
-    if not isinstance(given, dict) or any(key != "include_usage" for key in given):
-        raise InputError("stream_options", "stream_options: expected an object with include_usage alone")
+    if not isinstance(given, dict) or any(key not in STREAM_OPTIONS for key in given):
+        known = ", ".join(STREAM_OPTIONS)
+        raise InputError("stream_options", f"stream_options: expected an object with some of {known}")
+    _flag("stream_options.include_obfuscation", given.get("include_obfuscation"))  # nothing to obscure here
     return _flag("stream_options.include_usage", given.get("include_usage"))
 
 
@@ -121,16 +152,3 @@ def _flag(where: str, value: object) -> bool:
     if value is not None and not isinstance(value, bool):
         raise InputError(where, f"{where}: expected true or false, got {kind(value)}")
     return bool(value)
-
-
-OPENAI_PARAMETERS = frozenset(
-    {
-        "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
-        "max_completion_tokens", "max_tokens", "modalities", "moderation", "parallel_tool_calls",
-        "prediction", "presence_penalty", "prompt_cache_key", "prompt_cache_retention",
-        "reasoning_effort", "response_format", "safety_identifier", "seed", "service_tier",
-        "stop", "store", "temperature", "tool_choice", "tools", "top_logprobs", "top_p",
-        "verbosity", "web_search_options",
-    }
-)  # fmt: skip
-"""Names that an error may repeat: those of OpenAI's own reference. Any other is the user's text."""

@@ -50,8 +50,13 @@ def refuse_unknown(where: str, given: Mapping[str, object], known: Iterable[str]
     known = tuple(known)
     for name in given:
         if name not in known:
-            shown = f"{where}.{name}" if _PLAIN_NAME.fullmatch(name) else f"{where}: a field"
+            shown = f"{where}.{name}" if name_shown(name) else f"{where}: a field"
             raise InputError(where, f"{shown} is not known; allowed: {', '.join(known)}")
+
+
+def name_shown(name: str) -> str | None:
+    """A name that a caller sent, where it looks like one that a programmer would type; else None."""
+    return name if _PLAIN_NAME.fullmatch(name) else None
 
 
 def text(where: str, value: object, min_length: int, max_length: int) -> str:

@@ -1,17 +1,16 @@
 """The OpenAI-compatible calls: any OpenAI client works, and the model's name is the use case.
 
 The last user message becomes the use case's one text field. A streamed answer is the verified one, cut
-into chunks: the verdict is the same, streamed or not. What we cannot honour is refused, not ignored.
+into chunks: the verdict is the same, streamed or not. `chat_parameters.py` says which parameters count.
 """
 
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from feature_checks.usecase import UseCase
 from services.api.body import parse_json
 from services.api.chat_request import ChatRequest, read_chat
-from services.api.messages import Request, Response, dump, respond
+from services.api.messages import Headers, Request, Response, dump, respond
 from services.api.native import decision_json, work
 from services.runtime import Runtime
 from services.values import Decision
@@ -28,15 +27,17 @@ async def chat(request: Request, runtime: Runtime) -> Response:
     body = await request.body(runtime.settings.max_body_bytes, runtime.settings.body_timeout_s)
     asked = read_chat(parse_json(body, runtime.settings.max_json_depth), runtime.calls)
     call = runtime.calls.call(
-        asked.usecase, asked.given, asked.context, request.id, request.known_caller, started
+        asked.usecase, asked.given, asked.context, request.id, request.known_caller, started, asked.expects()
     )
     decision = await work(call, runtime)
-    headers = (
+    headers: Headers = (
         (b"x-switchyard-route", decision.route.encode()),
         (b"x-switchyard-decision-id", decision.id.encode()),
         (b"x-switchyard-receipt", decision.receipt.encode()),
     )
-    text = reply_text(asked.usecase, decision)
+    if asked.ignored:
+        headers = (*headers, (b"x-switchyard-ignored", ", ".join(asked.ignored).encode()))
+    text = asked.content(decision.output)
     if asked.stream:
         return Response(200, headers=(*EVENT_STREAM, *headers), stream=_chunks(asked, decision, text))
     return respond(_completion(asked, decision, text), 200, *headers)
@@ -51,12 +52,6 @@ async def model(request: Request, runtime: Runtime) -> Response:
     """`GET /v1/models/{id}`."""
     (name,) = request.params
     return respond(_model(runtime.calls.usecase(name, "model").name))
-
-
-def reply_text(usecase: UseCase, decision: Decision) -> str:
-    """What a person would read of an answer: its first text field that is not the label, else the label."""
-    texts = [name for name, spec in usecase.output.items() if spec.type == "string" and name != usecase.label]
-    return str(decision.output.get(texts[0] if texts else usecase.label, ""))
 
 
 def _completion(asked: ChatRequest, decision: Decision, text: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.api.calls import MAX_REFERENCE, MAX_WORD
+from services.api.chat_parameters import IGNORED, MAX_TOKENS
 from services.api.chat_request import MAX_MESSAGES, ROLES
 from services.receipt_check import MAX_CHARACTERS
 
@@ -64,10 +65,41 @@ def chat_request(names: Sequence[str]) -> dict[str, Any]:
             "additionalProperties": False,
         },
         "n": {"type": ["integer", "null"], "enum": [1, None]},
+        "response_format": _RESPONSE_FORMAT,
+        **dict.fromkeys(MAX_TOKENS, _MAX_TOKENS),
+        **{name: {"description": "ignored: it means nothing here"} for name in IGNORED},
     }
     return obj(properties, ("model", "messages"))
 
 
+_RESPONSE_FORMAT: Schema = {
+    "description": "the content as JSON: of the output's fields those that the schema names, or all",
+    "oneOf": [
+        {"type": "null"},
+        obj({"type": {"enum": ["text", "json_object"]}}, ("type",)),
+        obj(
+            {
+                "type": {"const": "json_schema"},
+                "json_schema": obj(
+                    {
+                        "name": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "\\S"},
+                        "description": {},
+                        "strict": {},
+                        "schema": {"type": "object", "description": "a bounded subset of Draft 2020-12"},
+                    },
+                    ("name", "schema"),
+                ),
+            },
+            ("type", "json_schema"),
+        ),
+    ],
+}
+_MAX_TOKENS: Schema = {
+    "type": ["integer", "null"],
+    "minimum": 1,
+    "maximum": 9223372036854775807,
+    "description": "a model's answer of more words than this is refused, never cut",
+}
 _REFERENCE: Schema = {
     "type": ["string", "null"],
     "minLength": 1,
@@ -92,7 +124,8 @@ TRACEPARENT: Schema = {
 }
 ID: Schema = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 100}}
 ANSWER_HEADERS: Schema = {
-    f"x-switchyard-{name}": {"schema": {"type": "string"}} for name in ("route", "decision-id", "receipt")
+    f"x-switchyard-{name}": {"schema": {"type": "string"}}
+    for name in ("route", "decision-id", "receipt", "ignored")
 }
 
 VERIFY_REQUEST: Schema = {

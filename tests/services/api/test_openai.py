@@ -99,8 +99,8 @@ async def test_the_clients_own_errors_are_raised(app: Served, client: AsyncOpenA
     """Statuses map to the exceptions that applications already handle."""
     with pytest.raises(openai.NotFoundError, match="no such use case"):
         await client.chat.completions.create(model="gpt-4", messages=ASKED)  # type: ignore[arg-type]  # plain dicts on purpose
-    with pytest.raises(openai.UnprocessableEntityError, match="temperature: is not supported"):
-        await client.chat.completions.create(model="support", messages=ASKED, temperature=0.5)  # type: ignore[arg-type]  # plain dicts on purpose
+    with pytest.raises(openai.UnprocessableEntityError, match="logprobs: is not supported"):
+        await client.chat.completions.create(model="support", messages=ASKED, logprobs=True)  # type: ignore[arg-type]  # plain dicts on purpose
     with pytest.raises(openai.AuthenticationError):
         await client.with_options(api_key="sk-wrong").models.list()
     with pytest.raises(openai.PermissionDeniedError):
@@ -108,6 +108,19 @@ async def test_the_clients_own_errors_are_raised(app: Served, client: AsyncOpenA
             model="support",
             messages=ASKED,  # type: ignore[arg-type]  # plain dicts on purpose
         )
+
+
+async def test_a_full_rate_is_the_clients_own_error_with_the_time_to_wait(home: Path) -> None:
+    """429 with Retry-After, which the client waits for by itself when it may retry."""
+    async with served(home, requests_per_minute_per_key=1) as app:
+        transport = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app.api))
+        async with AsyncOpenAI(
+            base_url="http://switchyard/v1", api_key=app.key("caller"), http_client=transport, max_retries=0
+        ) as client:
+            await client.models.list()
+            with pytest.raises(openai.RateLimitError) as raised:
+                await client.models.list()
+        assert int(raised.value.response.headers["retry-after"]) >= 1
 
 
 async def test_the_last_user_message_is_what_is_answered(app: Served) -> None:
@@ -182,6 +195,21 @@ BAD: list[tuple[Any, int, str]] = [
     ({"model": "support", "messages": ASKED, "n": True}, 422, "n: expected 1"),
     ({"model": "support", "messages": ASKED, "stream": "yes"}, 422, "stream: expected true or false"),
     ({"model": "support", "messages": ASKED, "tools": [{}]}, 422, "tools: is not supported"),
+    ({"model": "support", "messages": ASKED, "stop": ["."]}, 422, "stop: is not supported"),
+    ({"model": "support", "messages": ASKED, "logprobs": 0}, 422, "logprobs: is not supported"),
+    ({"model": "support", "messages": ASKED, "temperature": 9}, 422, "temperature: expected"),
+    ({"model": "support", "messages": ASKED, "seed": "x"}, 422, "seed: expected a whole number"),
+    ({"model": "support", "messages": ASKED, "max_tokens": 0}, 422, "max_tokens: expected"),
+    (
+        {"model": "support", "messages": ASKED, "response_format": "json"},
+        422,
+        "response_format: expected an object",
+    ),
+    (
+        {"model": "support", "messages": ASKED, "response_format": {"type": "xml"}},
+        422,
+        "response_format.type: expected",
+    ),
     ({"model": "support", "messages": ASKED, "s3cret": 1}, 422, "a parameter: is not supported"),
     (
         {"model": "support", "messages": ASKED, "metadata": {"x": "y"}},
