@@ -14,24 +14,24 @@ from feature_checks.errors import UseCaseError
 from feature_checks.usecase import UseCase, list_usecases, load_usecase
 from registry.settings import RegistrySettings
 from services.api.calls import CallReader
-from services.api.limits import Gate, RateLimits
+from services.api.limits import Gate
+from services.detection import detector_of
+from services.door import open_door
 from services.errors import ConfigError, StateUnavailable
 from services.guards import Counters, Guards, open_counters
 from services.hash_key import load_hash_key
-from services.ingress import Ingress
 from services.journal import Journal
 from services.model_shelf import ModelShelf, Placed, PlacedOnDisk
 from services.pipeline import Observer, Pipeline
 from services.policy import AccessPolicy
 from services.prepare import prepare
 from services.prepared import Policy, PreparedUseCase
-from services.privacy.detect import Detector, build_detector
+from services.privacy.detect import Detector
 from services.receipts import Receipts
 from services.runtime import Readiness, Runtime
 from services.settings import ServiceSettings
 from services.state.api_keys import ApiKeys
 from services.state.database import Database
-from services.state.rate_counters import LoopCounters
 from services.state.repeats import Repeats
 from services.targets.chat import Chat
 from services.targets.local import LocalModel
@@ -95,7 +95,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     api_keys = ApiKeys(database)
     journal = Journal(settings.journal_dir, sync=settings.journal_sync, sync_s=settings.journal_sync_s)
     closing.callback(journal.close)
-    detector = edges.detector or build_detector()
+    detector = edges.detector or detector_of(settings)
     builder = _UseCases(settings, edges, usecases, detector, telemetry, closing)
     pipeline = Pipeline(
         builder.prepare_all(),
@@ -106,12 +106,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         observers=(telemetry.recorded, *edges.observers),
     )
     telemetry.serving({name: usecase.version for name, usecase in usecases.items()})
-    limits = RateLimits(
-        LoopCounters(),
-        settings.requests_per_minute_per_key,
-        settings.requests_per_minute_per_tenant,
-        settings.failed_keys_per_minute,
-    )
+    ingress, knock = open_door(settings, api_keys, hash_key, closing)
 
     def readiness() -> Readiness:
         reasons = (f"journal: {journal.problem}",) if journal.problem else ()
@@ -121,7 +116,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         settings=settings,
         pipeline=pipeline,
         calls=CallReader(usecases, settings.request_timeout_s),
-        ingress=Ingress(api_keys, limits, settings.key_cache_s),
+        ingress=ingress,
         gate=Gate(settings.max_concurrency, settings.max_queue, settings.queue_timeout_s),
         repeats=Repeats(database, settings.idempotency_ttl_s),
         telemetry=telemetry,
@@ -130,7 +125,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         keys_dir=settings.keys_dir,
         readiness=readiness,
         local_model=lambda name: builder.local(usecases[name]),
-        background=_background(api_keys, detector, builder, pipeline, settings.model_poll_s, closing),
+        background=_background(api_keys, detector, knock, builder, pipeline, settings.model_poll_s, closing),
         _closing=closing,
     )
 
@@ -149,7 +144,7 @@ class _UseCases:
     ) -> None:
         self._usecases = usecases
         self._detector = detector
-        self._policy = edges.policy or AccessPolicy.load
+        self._policy = edges.policy or (lambda usecase: AccessPolicy.load(usecase, tags=detector.tags))
         self._endpoints = edges.endpoints if edges.endpoints is not None else _endpoints(settings, closing)
         self.guards = Guards(
             edges.counters or open_counters(settings),
@@ -234,6 +229,7 @@ def _endpoints(settings: ServiceSettings, closing: AsyncExitStack) -> dict[str, 
 def _background(
     api_keys: ApiKeys,
     detector: Detector,
+    knock: Callable[[], None],
     builder: _UseCases,
     pipeline: Pipeline,
     every_s: float,
@@ -257,6 +253,7 @@ def _background(
                 log.error("looking for new models failed: %s", type(error).__name__)
 
     async def start() -> None:
+        knock()
         await asyncio.to_thread(warm_up)
         await builder.guards.start()
         if builder.shelf is None:

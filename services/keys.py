@@ -46,6 +46,11 @@ class KeyRecord:
         return "expired" if self.expires_at <= now else "active"
 
 
+def is_tenant(name: str) -> bool:
+    """Is it written as tenants are: 1 to 63 of a-z, 0-9, '_' and '-', a letter or digit first?"""
+    return _TENANT.fullmatch(name) is not None
+
+
 def key_hash(key: str) -> str:
     """SHA-256 (hex) of a whole key."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
@@ -68,7 +73,7 @@ def issue(
 ) -> tuple[str, KeyRecord]:
     """A new key, shown once, and the record to keep. Raises `ConfigError` for a bad tenant or role."""
     wanted = frozenset(roles)
-    if not _TENANT.fullmatch(tenant):
+    if not is_tenant(tenant):
         raise ConfigError(
             "tenant: expected 1 to 63 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
         )

@@ -11,12 +11,15 @@ import sys
 import bentoml
 
 from services.api.front import Front
+from services.api.heads import bound_request_heads
 from services.api.mount import Api
 from services.children import child_environment
 from services.service_config import orchestrator_config
 from services.settings import load_settings
 
 api = Api()
+# Here, since BentoML builds its server after importing this file and before any hook of ours runs.
+bound_request_heads(load_settings().header_timeout_s)
 
 
 @bentoml.service(name="orchestrator", **orchestrator_config())

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from feature_checks.usecase import load_usecase
+from services.detection import tags_of
 from services.errors import ConfigError
 from services.policy import AccessPolicy, PolicyQuestion
 from services.policy_explain import Explanation, explain
 from services.policy_source import targets_of
+from services.settings import load_settings
 
 
 def policy_commands(root: typer.Typer) -> None:
@@ -55,7 +57,7 @@ def explain_command(
         on_premises=not target.startswith("cloud/") if on_premises is None else on_premises,
         attested=attested,
     )
-    policy = AccessPolicy.load(case)
+    policy = AccessPolicy.load(case, tags=tags_of(load_settings()))
     if unknown := sorted(tag for tag in named - policy.source.known_tags if not tag.startswith("pii_")):
         known_tags = ", ".join(sorted(policy.source.known_tags))
         raise ConfigError(f"--tags: no data tag is called '{unknown[0]}'; known: {known_tags}")

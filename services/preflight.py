@@ -12,6 +12,7 @@ from feature_checks.errors import FeatureCheckError
 from registry.errors import RegistryError
 from registry.settings import RegistrySettings
 from services.bootstrap import Edges, bootstrap, load_usecases, local_models
+from services.detection import kinds_of
 from services.errors import ServiceError
 from services.model_sync import not_placed, sync
 from services.privacy.detect import Detector
@@ -22,10 +23,10 @@ from services.state.database import Database
 
 
 class _FindsNothing(Detector):
-    """The recognisers take seconds to import, and no use case can be wrong because of them."""
+    """The recognisers take seconds to import; a use case can only be wrong about what they are called."""
 
-    def __init__(self) -> None:
-        super().__init__(with_digits=(), with_at=(), with_long_words=(), with_colons=(), always=())
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        super().__init__((), (), (), (), (), kinds=kinds)
 
     def scan(self, text: str) -> list[Span]:
         return []
@@ -36,7 +37,8 @@ def main() -> int:
     try:
         settings = load_settings()
         problem = fetch_models(settings)
-        readiness = bootstrap(settings, Edges(detector=_FindsNothing())).readiness()
+        detector = _FindsNothing(kinds_of(settings))
+        readiness = bootstrap(settings, Edges(detector=detector)).readiness()
         with Database(settings.state_db) as database:
             has_keys = bool(ApiKeys(database).list())
     except (ServiceError, FeatureCheckError, RegistryError) as error:

@@ -12,6 +12,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, Vali
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from services.errors import ConfigError
+from services.oidc_settings import OidcSettings
 
 Price = Annotated[float, Field(ge=0)]
 
@@ -69,15 +70,21 @@ class ServiceSettings(BaseSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_json_depth: int = Field(default=16, ge=4, le=200)
     body_timeout_s: float = Field(default=10.0, gt=0)
+    header_timeout_s: float = Field(default=10.0, gt=0)  # for a request's head, from its first byte
     request_timeout_s: float = Field(default=30.0, gt=0, le=300)
     max_concurrency: int = Field(default=64, ge=1)  # requests at work at once, in each worker
     max_queue: int = Field(default=256, ge=0)  # requests that wait for a place, in each worker
     queue_timeout_s: float = Field(default=2.0, gt=0)
-    requests_per_minute_per_key: int = Field(default=60_000, ge=1)  # counted in each worker
+    requests_per_minute_per_key: int = Field(default=60_000, ge=1)  # in each worker, or in all by Redis
     requests_per_minute_per_tenant: int = Field(default=120_000, ge=1)
     failed_keys_per_minute: int = Field(default=20, ge=1)  # wrong keys from one address
     key_cache_s: float = Field(default=1.0, ge=0, le=2)  # how long a revoked key may still be let in
     idempotency_ttl_s: float = Field(default=86_400.0, gt=0)
+    oidc: OidcSettings | None = None  # None: API keys alone
+
+    recognisers: Path | None = None  # a YAML file of the deployment's own recognisers
+    ner: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")  # module:factory
+    ner_timeout_s: float = Field(default=0.1, gt=0, le=5)  # for one text; the worker waits for it
 
     local_models_url: str | None = Field(
         default=None, repr=False
@@ -86,7 +93,7 @@ class ServiceSettings(BaseSettings):
     model_poll_s: float = Field(default=5.0, gt=0)  # how often a worker looks for a newly placed model
     model_sync_timeout_s: float = Field(default=60.0, gt=0)
 
-    redis_url: SecretStr | None = None  # None: budgets and breakers are counted in {home}/counters.db
+    redis_url: SecretStr | None = None  # None: budgets and breakers in {home}/counters.db, rates in each worker
 
     journal_sync: Literal["always", "interval"] = "interval"
     journal_sync_s: float = Field(default=0.2, gt=0)

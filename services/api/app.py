@@ -101,7 +101,7 @@ class Dispatcher:
         if endpoint.role is not None:
             role = None if endpoint.role == ANY_ROLE else endpoint.role
             authorization = headers.get("authorization")
-            request.caller = self._runtime.ingress.admit(authorization, request.address, role)
+            request.caller = await self._runtime.ingress.admit(authorization, request.address, role)
         return await handler(request, self._runtime)
 
 

@@ -1,7 +1,8 @@
 """Who may go in now: rates a tenant, a key and a guesser's address have, and how many work at once.
 
-Counts are those of one worker process: with two workers a tenant may reach twice its rate. A shared
-storage of `limits` (Redis) takes the place of `services.state.rate_counters` where that matters.
+Rates are counted by a storage of `limits`: in Redis for all workers and replicas where the settings name
+one (`services.state.shared_rates`), else in each worker (`services.state.rate_counters`): then a tenant
+may reach its rate as many times over as there are workers.
 """
 
 import asyncio
@@ -9,44 +10,56 @@ import ipaddress
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from limits import RateLimitItemPerMinute
-from limits.storage.base import Storage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.storage import Storage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from services.errors import TooManyRequests
 from services.values import Caller
 
 
 class RateLimits:
-    """Requests a minute for each tenant and key, and wrong keys a minute from each address."""
+    """Requests a minute for each tenant and key, and wrong keys a minute from each address.
 
-    def __init__(self, storage: Storage, per_key: int, per_tenant: int, failures: int) -> None:
+    `hide` makes of an address what may be kept outside this process, where that is needed.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        per_key: int,
+        per_tenant: int,
+        failures: int,
+        hide: Callable[[str], str] = str,
+    ) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._key = RateLimitItemPerMinute(per_key, namespace="key")
         self._tenant = RateLimitItemPerMinute(per_tenant, namespace="tenant")
         self._failures = RateLimitItemPerMinute(failures, namespace="failures")
+        self._hide = hide
 
-    def admit(self, caller: Caller) -> None:
+    async def admit(self, caller: Caller) -> None:
         """Count one request of this caller. Raises `TooManyRequests`."""
-        if not self._limiter.hit(self._key, caller.key_id):
-            raise self._refusal(self._key, caller.key_id, "this key")
-        if not self._limiter.hit(self._tenant, caller.tenant):
-            raise self._refusal(self._tenant, caller.tenant, "this tenant")
+        if not await self._limiter.hit(self._key, caller.key_id):
+            raise await self._refusal(self._key, caller.key_id, "this key")
+        if not await self._limiter.hit(self._tenant, caller.tenant):
+            raise await self._refusal(self._tenant, caller.tenant, "this tenant")
 
-    def may_try_keys(self, address: str) -> None:
+    async def may_try_keys(self, address: str) -> None:
         """Raises `TooManyRequests` when too many wrong keys came from there."""
-        source = _source(address)
-        if not self._limiter.test(self._failures, source):
-            raise self._refusal(self._failures, source, "this address, of wrong keys")
+        source = self._hide(_source(address))
+        if not await self._limiter.test(self._failures, source):
+            raise await self._refusal(self._failures, source, "this address, of wrong keys")
 
-    def failed_key(self, address: str) -> None:
-        self._limiter.hit(self._failures, _source(address))
+    async def failed_key(self, address: str) -> None:
+        await self._limiter.hit(self._failures, self._hide(_source(address)))
 
-    def _refusal(self, item: RateLimitItemPerMinute, name: str, whose: str) -> TooManyRequests:
-        wait = max(1, math.ceil(self._limiter.get_window_stats(item, name).reset_time - time.time()))
+    async def _refusal(self, item: RateLimitItemPerMinute, name: str, whose: str) -> TooManyRequests:
+        stats = await self._limiter.get_window_stats(item, name)
+        wait = max(1, math.ceil(stats.reset_time - time.time()))
         return TooManyRequests(
             f"the limit of {item.amount} requests a minute for {whose} is reached; retry in {wait} s", wait
         )

@@ -57,7 +57,7 @@ class Detector:
 
     @property
     def tags(self) -> frozenset[str]:
-        """Every data tag that a scan can lead to; kinds of the NER hook are not known beforehand."""
+        """Every data tag that a scan can lead to, as far as the NER hook says its `kinds`."""
         return detected_tags(self.kinds)
 
     def scan(self, text: str) -> list[Span]:
@@ -165,6 +165,6 @@ def build_detector(extra_yaml: Path | None = None, ner: NamedEntities | None = N
         with_long_words=(bitcoin, contacts.Crypto()),
         with_colons=(ip,),
         always=(secrets.Secrets(), names.Names(), birth_dates.BirthDates(), contacts.SpeltEmails(), *extra),
-        kinds=(*BUILT_IN, *dict.fromkeys(pattern.kind for pattern in extra if pattern.kind not in BUILT_IN)),
+        kinds=tuple(dict.fromkeys((*BUILT_IN, *(one.kind for one in extra), *getattr(ner, "kinds", ())))),
         ner=ner,
     )

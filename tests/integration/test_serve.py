@@ -44,6 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, endpoint: ScriptedEndpoint)
         SWITCHYARD_ENDPOINTS=json.dumps(configured),
         SWITCHYARD_MODEL_POLL_S="0.5",
         SWITCHYARD_BODY_TIMEOUT_S="1",
+        SWITCHYARD_HEADER_TIMEOUT_S="1",
         SWITCHYARD_FAILED_KEYS_PER_MINUTE="10000",
     ) as running:
         yield running
@@ -177,6 +178,13 @@ def raw(server: Serving, *pieces: bytes) -> bytes:
             if b"request_id" in received:
                 break
         return received
+
+
+def test_a_head_that_comes_too_slowly_is_refused_by_a_real_worker(server: Serving) -> None:
+    """BentoML's own server takes the bound, from SWITCHYARD_HEADER_TIMEOUT_S."""
+    answer = raw(server, b"POST /v1/decide HTTP/1.1\r\nhost: x\r\nx-slow: ")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"within 1 s" in answer
 
 
 def head(key: str, *lines: str) -> bytes:

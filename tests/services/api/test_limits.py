@@ -5,7 +5,7 @@ import time
 
 import pytest
 from limits import RateLimitItemPerMinute
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from services.api.limits import Gate
 from services.errors import TooManyRequests
@@ -91,21 +91,21 @@ async def test_a_place_given_in_the_moment_of_cancelling_is_not_lost() -> None:
     await asyncio.gather(first, return_exceptions=True)
 
 
-def test_rates_slide_over_the_minute_and_old_windows_are_dropped() -> None:
+async def test_rates_slide_over_the_minute_and_old_windows_are_dropped() -> None:
     """No double burst at a window's edge; memory holds two windows, however many keys there were."""
     now = [60.0]
     counters = LoopCounters(lambda: now[0])
     limiter = SlidingWindowCounterRateLimiter(counters)
     item = RateLimitItemPerMinute(10)
-    assert [limiter.hit(item, "a") for _ in range(11)] == [True] * 10 + [False]
+    assert [await limiter.hit(item, "a") for _ in range(11)] == [True] * 10 + [False]
     now[0] = 119.0
-    assert not limiter.hit(item, "a")
+    assert not await limiter.hit(item, "a")
     now[0] = 120.0
-    assert not limiter.hit(item, "a"), "at the edge the last window still counts in full"
+    assert not await limiter.hit(item, "a"), "at the edge the last window still counts in full"
     now[0] = 150.0
-    assert sum(limiter.hit(item, "a") for _ in range(10)) == 5, "half of it has slid out"
+    assert [await limiter.hit(item, "a") for _ in range(10)].count(True) == 5, "half of it has slid out"
     for number in range(1000):
-        limiter.hit(item, str(number))
+        await limiter.hit(item, str(number))
     now[0] = 300.0
-    limiter.hit(item, "a")
+    await limiter.hit(item, "a")
     assert sum(len(part) for window in counters._windows.values() for part in window[1:]) == 1
