@@ -42,8 +42,8 @@ test: setup ## the whole suite
 demo: setup ## the whole story, on real data where it can be had
 	switchyard demo $(DEMO_ARGS)
 
-up: setup ## Prefect UI, MLflow UI and the orchestrator, until Ctrl-C
-	switchyard up
+up: setup ## Prefect UI, MLflow UI and the orchestrator, until Ctrl-C (UP_ARGS=--stand-in: with the demo's cloud)
+	switchyard up $(UP_ARGS)
 
 bench: setup ## speed, side by side, as ratios of medians
 	$(PY) -m bench.request

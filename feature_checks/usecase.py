@@ -202,7 +202,7 @@ def load_usecase(name: str, folder: Path | None = None) -> UseCase:
     """Read and check one use case by name. Raises `UseCaseError`."""
     base = folder or usecases_dir()
     root = base / name
-    shown = f"{base.name}/{name}/usecase.yaml"
+    shown = _openable(root / "usecase.yaml")
     if name not in list_usecases(base):
         known = ", ".join(list_usecases(base)) or "none"
         raise UseCaseError(f"{shown}: no such use case; known: {known}")
@@ -218,6 +218,12 @@ def load_usecase(name: str, folder: Path | None = None) -> UseCase:
         raise UseCaseError(f"{shown}: name: expected '{name}' (the folder's name), got '{usecase.name}'")
     _check_files(usecase, shown)
     return usecase
+
+
+def _openable(file: Path) -> str:
+    """A path that can be opened from here as it stands: relative where the file lies below."""
+    absolute = file.absolute()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
 def folder_version(root: Path) -> str:

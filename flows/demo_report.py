@@ -34,10 +34,14 @@ def _row(part: Sequence[Observed], total: int) -> list[str]:
         str(len(part)),
         f"{100 * len(part) / total:.1f} %",
         correct,
-        f"{np.median(latency):.1f} ms",
-        f"{np.percentile(latency, 95):.1f} ms",
+        _ms(float(np.median(latency))),
+        _ms(float(np.percentile(latency, 95))),
         f"${sum(o.cost_usd for o in part):.4f}",
     ]
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
 
 
 def _route_order(route: str) -> int:

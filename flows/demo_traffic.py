@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from flows.errors import ProcessError, StepError
 CLIENTS = 1
 """The stand-in model answers one request after another: more clients would only wait for it."""
 REQUEST_TIMEOUT_S = 60.0
+TRAFFIC_S = 75.0
+"""No new message is sent after this: a slow machine shows fewer, and does not make people wait longer."""
 SEED = 7
 
 
@@ -64,7 +67,7 @@ def read_script(usecase: UseCase) -> Script:
 def choose(
     usecase: UseCase, which: Literal["sample", "full"], cache: Path, labelled: int, outside: int
 ) -> list[Message]:
-    """A seeded choice of test messages, never trained on, and of messages that no label fits."""
+    """A seeded choice of test messages, never trained on, and of messages that no label fits, mixed."""
     from feature_checks.datasets import load_labelled
 
     data = load_labelled(usecase, which, cache)
@@ -74,6 +77,7 @@ def choose(
     names = list(usecase.input)
     messages = [Message({n: row[n] for n in names}, row[usecase.label]) for row in known.to_dict("records")]
     messages += [Message({n: row[n] for n in names}, None) for row in strange.to_dict("records")]
+    random.Random(SEED).shuffle(messages)  # noqa: S311  — a choice to show, nothing to guess
     return messages
 
 
@@ -92,15 +96,18 @@ class Client:
         return self._read(answer)
 
     def replay(self, messages: Sequence[Message], tick: Callable[[], None]) -> list[Observed]:
-        """Send all messages, `CLIENTS` at once; `tick` is called after each."""
+        """Send messages in order, `CLIENTS` at once, for up to `TRAFFIC_S`; `tick` is called after each."""
         return asyncio.run(self._replay(messages, tick))
 
     async def _replay(self, messages: Sequence[Message], tick: Callable[[], None]) -> list[Observed]:
         gate = asyncio.Semaphore(CLIENTS)
+        until = time.monotonic() + TRAFFIC_S
         async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S) as client:
 
-            async def one(message: Message) -> Observed:
+            async def one(message: Message) -> Observed | None:
                 async with gate:
+                    if time.monotonic() > until:
+                        return None
                     started = time.perf_counter()
                     answer = await client.post(
                         f"{self._url}/v1/decide", headers=self._headers, json=self._body(message.fields)
@@ -109,7 +116,8 @@ class Client:
                 tick()
                 return self._observe(message, self._read(answer), latency_ms)
 
-            return list(await asyncio.gather(*(one(m) for m in messages)))
+            seen = await asyncio.gather(*(one(m) for m in messages))
+        return [observed for observed in seen if observed is not None]
 
     def _observe(self, message: Message, answer: Mapping[str, Any], latency_ms: float) -> Observed:
         label = answer["output"].get(self._usecase.label)

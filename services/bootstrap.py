@@ -15,6 +15,7 @@ from feature_checks.usecase import UseCase, list_usecases, load_usecase
 from registry.settings import RegistrySettings
 from services.api.calls import CallReader
 from services.api.limits import Gate
+from services.breaker import BreakerSettings
 from services.detection import detector_of
 from services.door import open_door
 from services.errors import ConfigError, StateUnavailable
@@ -152,6 +153,7 @@ class _UseCases:
             edges.clock,
             on_change=telemetry.breaker,
             on_settled=telemetry.settled,
+            breaker=BreakerSettings(slow_call_s=settings.slow_call_s),
         )
         closing.push_async_callback(self.guards.close)
         self._remote: Callable[[str], LocalModel] | None = None

@@ -42,12 +42,13 @@ class Guards:
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[str, BreakerState], None] | None = None,
         on_settled: Callable[[str, Settled], None] | None = None,
+        breaker: BreakerSettings | None = None,
     ) -> None:
         self._store = store
         self._endpoints = tuple(endpoints)
         self._on_settled = on_settled
         self.breakers = Breakers(
-            store, BreakerSettings(), clock, endpoints=self._endpoints, on_change=on_change
+            store, breaker or BreakerSettings(), clock, endpoints=self._endpoints, on_change=on_change
         )
         self.budgets = Budgets(store, clock=clock)
 

@@ -93,7 +93,9 @@ class ServiceSettings(BaseSettings):
     model_poll_s: float = Field(default=5.0, gt=0)  # how often a worker looks for a newly placed model
     model_sync_timeout_s: float = Field(default=60.0, gt=0)
 
-    redis_url: SecretStr | None = None  # None: budgets and breakers in {home}/counters.db, rates in each worker
+    redis_url: SecretStr | None = None  # None: budgets and breakers in `counters_db`, rates in each worker
+    counters_file: Path | None = None  # None: {home}/counters.db
+    slow_call_s: float = Field(default=5.0, gt=0)  # a cloud call this long is slow; many open its breaker
 
     journal_sync: Literal["always", "interval"] = "interval"
     journal_sync_s: float = Field(default=0.2, gt=0)
@@ -120,7 +122,7 @@ class ServiceSettings(BaseSettings):
 
     @property
     def counters_db(self) -> Path:
-        return self.home / "counters.db"
+        return self.counters_file or self.home / "counters.db"
 
     @property
     def state_db(self) -> Path:

@@ -35,7 +35,8 @@ def test_check_without_a_name_checks_all_and_fails_if_one_is_broken(usecases: Pa
     code, said = call("usecase", "check")
     assert code == 1
     assert "parcels: good" in said
-    assert "sums: usecases/sums/usecase.yaml: output.verdict.values: there is no file 'labels.txt'" in said
+    assert "sums: " in said
+    assert "sums/usecase.yaml: output.verdict.values: there is no file 'labels.txt'" in said
 
 
 def test_check_of_an_empty_folder_fails(usecases: Path) -> None:

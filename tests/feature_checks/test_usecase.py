@@ -93,7 +93,8 @@ def test_a_broken_use_case_is_refused_by_file_key_and_what_is_allowed(
     changed(usecases, change)
     with pytest.raises(UseCaseError, match=message) as error:
         load_usecase("parcels")
-    assert str(error.value).startswith(("usecases/parcels/usecase.yaml: ", "parcels/usecase.yaml: "))
+    named = str(error.value).split(": ")[0]
+    assert named == "parcels/usecase.yaml" or Path(named).is_file(), "the path can be opened as it stands"
     assert SECRET not in str(error.value)
 
 

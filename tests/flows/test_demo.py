@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from feature_checks.usecase import UseCase, load_usecase
+from flows import demo_traffic
 from flows.demo_report import answer_panel, egress_panel, route_table
-from flows.demo_traffic import Observed, read_script, receipt_claims
+from flows.demo_traffic import Client, Message, Observed, read_script, receipt_claims
 from flows.errors import StepError
 
 
@@ -32,6 +33,24 @@ def test_the_table_counts_each_route_and_leaves_unlabelled_messages_out_of_the_c
     assert "66.7 %" in lines["local"]
     assert "–" in lines["cloud/primary"]
     assert "$0.0001" in lines["all"]
+
+
+def test_the_table_fits_a_terminal_of_80_columns_with_nothing_cut() -> None:
+    observed = [Observed("local", True, 3.8, 0.0, False)] * 195
+    observed += [Observed("cloud/primary", False, 958.6, 0.0123, False)] * 68
+    observed += [Observed("safe_default", None, 13384.5, 0.0, True)]
+    console = Console(file=StringIO(), width=80)
+    console.print(route_table(observed, "t"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]  — a StringIO, given above
+    assert "…" not in shown
+    for whole in ("13384 ms", "$0.8364", "959 ms", "cloud/primary", "100.0 %"):
+        assert whole in shown
+
+
+def test_no_message_is_sent_after_the_time_for_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_traffic, "TRAFFIC_S", -1.0)
+    client = Client("http://127.0.0.1:9", "sk-none", load_usecase("support"))
+    assert client.replay([Message({"text": "hello"}, None)], lambda: None) == []
 
 
 def test_the_egress_panel_says_so_when_the_secret_left() -> None:
