@@ -18,6 +18,8 @@ from services.verify import names, verify
 
 log = logging.getLogger(__name__)
 
+_NO_TIME = "the request's time was used up before it was asked; with a later deadline it would have been"
+
 
 async def attempt_in_order(
     prepared: PreparedUseCase, plan: RoutePlan, envelope: Envelope, deadline: float
@@ -71,7 +73,7 @@ class _Attempt:
         unknown = 0.0 if target.own_text else None  # what a generating target cost when it did not say
         left_s = self._deadline - time.monotonic()
         if left_s <= 0 and not target.degraded:
-            return self._record("skipped", "the request's time was used up before it was asked")
+            return self._record("skipped", _NO_TIME)
         try:
             async with asyncio.timeout(None if target.degraded else left_s):
                 answer = await target.answer(self._envelope, self._prepared.usecase, self._deadline)

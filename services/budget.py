@@ -88,7 +88,8 @@ def refusal(reply: ReserveReply, asked: int, limits: BudgetLimits, level: Level)
         return Refused(
             "request",
             f"the request's budget: this may cost {_usd(asked)}, and of {_usd(limits.request)} USD"
-            f" {_usd(reply.request_used)} are used by its other attempts",
+            f" {_usd(reply.request_used)} are used by its other attempts;"
+            f" with {_usd(asked + reply.request_used)} USD it would have been asked",
             level,
         )
     how = "was settled before" if reply.outcome == "settled" else "has expired"

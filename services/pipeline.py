@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from services.attempts import attempt_in_order
 from services.errors import DemandUnmet, NotFound, NothingMayAnswer
+from services.explain import explained
 from services.journal import Journal
 from services.plan import make_plan
 from services.prepared import PreparedUseCase
@@ -54,6 +55,7 @@ class Pipeline:
         prepared = prepared.demanding(demands.validators)
         plan = _plan(prepared, envelope)
         tried, given = await attempt_in_order(prepared, plan, envelope, call.deadline)
+        tried = explained(prepared, plan, envelope, tried)
         outcome = synthesise(prepared.usecase.version, tried, given)
         appended = await self._journal.append(envelope, outcome)
         self._tell_observers(envelope, outcome)

@@ -54,18 +54,20 @@ class PreparedUseCase:
         if not target.sees_request:
             return NOTHING_LEAVES
         try:
-            return self.policy.verdict(
-                PolicyQuestion(
-                    tenant=envelope.tenant,
-                    tags=envelope.tags,
-                    target=target.name,
-                    residency=envelope.residency,
-                    purpose=envelope.purpose,
-                    region=target.region,
-                    on_premises=target.on_premises,
-                    attested=target.attested,
-                )
-            )
+            return self.policy.verdict(self.question(target, envelope))
         except Exception as error:  # noqa: BLE001  — a policy that fails must never mean yes
             log.error("access policy failed for %s: %s", target.name, type(error).__name__)
             return COULD_NOT_ASK
+
+    def question(self, target: Target, envelope: Envelope) -> PolicyQuestion:
+        """What access policy is asked about this hop."""
+        return PolicyQuestion(
+            tenant=envelope.tenant,
+            tags=envelope.tags,
+            target=target.name,
+            residency=envelope.residency,
+            purpose=envelope.purpose,
+            region=target.region,
+            on_premises=target.on_premises,
+            attested=target.attested,
+        )

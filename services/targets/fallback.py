@@ -4,6 +4,8 @@ from feature_checks.usecase import UseCase
 from services.targets import Target
 from services.values import Answer, Envelope
 
+_SAID = "the use case's safe default, since nothing else answered; any earlier answer would have been used"
+
 
 class SafeDefault(Target):
     """Gives the fixed answer that the use case's team wrote. Never sees the request."""
@@ -13,4 +15,4 @@ class SafeDefault(Target):
     degraded = True
 
     async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer:
-        return Answer(usecase.safe_default, reason="the use case's safe default, since nothing else answered")
+        return Answer(usecase.safe_default, reason=_SAID)

@@ -49,7 +49,8 @@ def test_a_refusal_says_what_stands_in_the_way_in_dollars() -> None:
     )
     one = refusal(ReserveReply("request", use, request_used=1_000_000), 1_200_000, LIMITS, "soft")
     assert one.reason == (
-        "the request's budget: this may cost 0.0012, and of 0.002 USD 0.001 are used by its other attempts"
+        "the request's budget: this may cost 0.0012, and of 0.002 USD 0.001 are used by its other attempts;"
+        " with 0.0022 USD it would have been asked"
     )
 
 

@@ -65,7 +65,10 @@ async def test_the_first_target_that_answers_gives_the_answer(tmp_path):
     decision = await rig.decide()
     assert (decision.route, decision.confidence, decision.degraded) == ("local", 0.9, False)
     assert decision.output == GOOD
-    assert decision.reasons == ("rules: no rule matched", "local: confidence 0.90 is at least 0.83")
+    assert decision.reasons == (
+        "rules: no rule matched; else its answer would have been used",
+        "local: confidence 0.90 is at least 0.83; else cloud/primary would have been asked",
+    )
     assert decision.versions == {"config": rig.usecase.version, "model": "d" * 64}
     assert cloud.seen == []
 
@@ -187,7 +190,7 @@ async def test_what_a_broken_target_says_is_neither_told_nor_logged(tmp_path, ca
         decision = await rig.decide()
     assert "secret content" not in caplog.text
     assert "secret content" not in json.dumps(rig.record(decision))
-    assert decision.reasons[0] == "cloud/primary: broke with ValueError"
+    assert decision.reasons[0].startswith("cloud/primary: broke with ValueError; ")
 
 
 async def test_a_decline_is_routing_at_work_and_no_degradation(tmp_path):
@@ -202,12 +205,12 @@ async def test_a_missing_local_model_or_an_open_breaker_degrades_and_says_so(tmp
     rig = Rig(tmp_path, FakeTarget("cloud/a", Answer(GOOD)), missing={"local": "no local model; train one"})
     decision = await rig.decide()
     assert (decision.route, decision.degraded) == ("cloud/a", True)
-    assert decision.reasons[0] == "local: no local model; train one"
+    assert decision.reasons[0] == "local: no local model; train one; else it would have been asked"
     rig = Rig(tmp_path, FakeTarget("cloud/a", Answer(GOOD)), FakeTarget("cloud/b", Answer(GOOD)),
               closed=lambda name, _: "its breaker is open" if name == "cloud/a" else None)  # fmt: skip
     decision = await rig.decide()
     assert (decision.route, decision.degraded) == ("cloud/b", True)
-    assert decision.reasons[0] == "cloud/a: its breaker is open"
+    assert decision.reasons[0].startswith("cloud/a: its breaker is open; ")
 
 
 async def test_the_safe_default_is_always_a_degraded_answer(tmp_path):
@@ -278,7 +281,7 @@ async def test_when_nothing_may_answer_the_caller_gets_503_and_the_journal_a_rec
     with pytest.raises(NothingMayAnswer) as raised:
         await rig.decide()
     assert raised.value.status == 503
-    assert raised.value.reasons == ("local: unsure",)
+    assert raised.value.reasons == ("local: unsure; else its answer would have been used",)
     assert [record["route"] for record in rig.records()] == [None]
 
 
