@@ -243,7 +243,7 @@ async def test_the_record_names_the_validators_that_the_answer_passed(tmp_path):
     local = Rig(tmp_path, FakeTarget("local", Answer(GOOD)))
     assert local.record(await local.decide())["validators"] == ["output_schema"]
     cloud = Rig(tmp_path, FakeTarget("cloud/a", Answer(GOOD), own_text=False))
-    assert cloud.record(await cloud.decide())["validators"] == ["output_schema", "no_new_pii"]
+    assert cloud.record(await cloud.decide())["validators"] == ["output_schema", "no_new_pii", "no_injection"]
 
 
 async def test_a_target_that_hangs_is_cut_off_at_the_deadline_and_the_default_answers(tmp_path):

@@ -45,6 +45,7 @@ def test_a_permitted_hop_says_what_would_forbid_it() -> None:
     explanation = explain(AccessPolicy.load(support()), ask())
     assert explanation.verdict.allowed
     assert {one.change for one in explanation.changes} == {
+        "with the tag 'injection_suspected'",
         "with the tag 'secret'",
         "without the tag 'user_content'",
         "purpose 'marketing'",
@@ -99,7 +100,7 @@ def test_targets_on_the_premises_are_known_by_their_names(run: CliRunner) -> Non
             "support --target cloud/nowhere",
             "'support' has no target 'cloud/nowhere'; its targets: rules, local",
         ),
-        ("support --target local --tags usr_content", "no data tag is called 'usr_content'; known: pii"),
+        ("support --target local --tags usr_content", "no data tag is called 'usr_content'; known: inj"),
     ],
 )
 def test_a_slip_in_a_name_is_an_error_and_not_an_answer(run: CliRunner, words: str, reason: str) -> None:

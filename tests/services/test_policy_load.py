@@ -109,5 +109,5 @@ def test_the_targets_of_a_plan_are_its_steps_with_endpoints_written_out() -> Non
 
 def test_the_policy_that_ships_with_the_repository_is_sound_and_every_policy_has_a_name() -> None:
     names = AccessPolicy.load(support()).source.names.values()
-    assert len(names) == 5
+    assert len(names) == 6
     assert not [name for name in names if name.startswith("policy-")]
