@@ -183,3 +183,29 @@ async def test_when_redis_is_back_rates_are_shared_again(monkeypatch: pytest.Mon
         monkeypatch.setattr(storage._redis, "acquire_sliding_window_entry", real)
         clock.now += AGAIN_S
         assert await limiter.hit(item, "a"), "Redis has counted none of these"
+
+
+async def test_while_one_request_asks_whether_redis_is_back_no_other_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with counters("redis") as storage:
+        assert isinstance(storage, SharedRates)
+        storage._down, storage._clock, asked, never = True, Clock(), 0, asyncio.Event()
+
+        async def hang(*_: object) -> bool:
+            nonlocal asked
+            asked += 1
+            await never.wait()
+            raise TimeoutError
+
+        monkeypatch.setattr(storage._redis, "acquire_sliding_window_entry", hang)
+        limiter, item = SlidingWindowCounterRateLimiter(storage), RateLimitItemPerMinute(100)
+        first = asyncio.create_task(limiter.hit(item, "a"))
+        while not asked:
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            assert await limiter.hit(item, "a")
+        never.set()
+        assert await first
+        assert asked == 1
+        storage._down = False

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import insert
 
 from services import keys
 from services.errors import Conflict, InputError, NotFound, StateUnavailable
 from services.state import database as database_module
-from services.state.api_keys import ApiKeys
+from services.state import tables
+from services.state.api_keys import ApiKeys, _row
 from services.state.database import NEWEST, Database
 from services.state.repeats import Repeats
 
@@ -43,6 +45,40 @@ def test_the_database_never_holds_a_key(database: Database, tmp_path: Path) -> N
     stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert record.hash.encode() in stored
     assert key.removeprefix(f"sk-{record.id}-").encode() not in stored
+
+
+def _steps(api_keys: ApiKeys, database: Database, key_id: str) -> int:
+    """Instructions that SQLite's virtual machine runs for one look-up."""
+    steps = 0
+
+    def one_more() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with database.reading() as connection:
+        raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    raw.set_progress_handler(one_more, 1)
+    api_keys.find(key_id)
+    raw.set_progress_handler(None, 1)
+    assert steps, "the look-up ran on this connection"
+    return steps
+
+
+def test_looking_a_key_up_costs_the_same_among_ten_and_ten_thousand_tenants(database: Database) -> None:
+    """Counted in steps of the database, not in time; for ids that nobody has, too."""
+    api_keys = ApiKeys(database)
+    known = keys.issue("tenant", ["caller"], NOW)[1]
+    api_keys.add(known)
+    row = _row(known)
+    cost = {}
+    for number in (10, 10_000):
+        rows = [{**row, "id": f"{number:06x}{n:06x}", "tenant": f"t{n}"} for n in range(number)]
+        with database.writing() as connection:
+            connection.execute(insert(tables.api_keys), rows)
+        cost[number] = [_steps(api_keys, database, wanted) for wanted in (known.id, "f" * 12)]
+    assert cost[10_000] == cost[10]
 
 
 def test_revoking_twice_keeps_the_first_time(database: Database) -> None:

@@ -1,5 +1,5 @@
 """Secrets planted wherever a request can hold one are found in no sink: logs, errors, metrics, journal,
-state, prompts. (Sinks that come with later steps join this walk.)"""
+state, kept answers, shared counters, prompts. (Sinks that come with later steps join this walk.)"""
 
 import logging
 from collections.abc import AsyncIterator
@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from tests.served import Served, all_bytes, served
+from tests.services.counting import REDIS_URL, need_redis
 
 CARD = "4111 1111 1111 1111"
 EMAIL = "anna.planted@example.org"
 WORD = "PLANTEDhunter2secret99"
 PLANTED = (CARD, CARD.replace(" ", ""), EMAIL, "anna.planted", WORD)
 TEXT = f"Card {CARD}, mail {EMAIL}."
+REDIS = f"{REDIS_URL}/11"  # a database of its own, to be read as a whole
 
 
 @pytest.fixture
@@ -106,6 +109,72 @@ async def test_an_answered_request_leaves_only_its_redacted_form(
     assert not found_in(all_bytes(home))
     assert not found_in("".join(sum(app.chat.prompts, ())))
     assert "<CARD_1>" in app.chat.prompts[0][1]
+
+
+EVERYWHERE: list[dict[str, Any]] = [
+    {"json": {**GOOD, "input": {"text": TEXT}}},
+    {"json": {**GOOD, "input": {"text": TEXT}, "context": {"subject": EMAIL, "session": CARD}}},
+    {"json": {**GOOD, "input": {"text": TEXT}}, "url": f"/v1/decide?card={CARD}&{WORD}={EMAIL}"},
+    {"json": {**GOOD, "input": {"text": TEXT}}, "headers": {"idempotency-key": EMAIL, "user-agent": CARD}},
+    {"json": {**GOOD, "input": {"text": TEXT}}, "headers": {"idempotency-key": EMAIL, WORD: CARD}},
+    {"json": {**GOOD, "input": {"text": TEXT}}, "headers": {"traceparent": WORD, "x-request-id": WORD}},
+    {"json": {**GOOD, "input": {"text": TEXT}}, "headers": {"forwarded": EMAIL, "cookie": f"{WORD}={CARD}"}},
+    {
+        "url": "/v1/chat/completions",
+        "json": {"model": "support", "messages": [{"role": "user", "content": TEXT}], "user": EMAIL},
+    },
+    *REFUSED,
+]
+
+
+async def _all_of(client: Redis) -> bytes:
+    """Every name and every value."""
+    found = b""
+    read = {b"string": client.get, b"hash": client.hgetall, b"set": client.smembers}
+    async for key in client.scan_iter(count=1000):
+        kind = await client.type(key)
+        value = await read[kind](key) if kind in read else await client.zrange(key, 0, -1, withscores=True)
+        found += key + b"=" + repr(value).encode() + b"\n"
+    return found
+
+
+async def test_one_walk_through_all_sinks(
+    home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Every field, JSON key, header, path and query; answered, repeated, refused and broken requests. Sinks:
+    prompt, log, standard output, error, metric labels, readiness, journal, receipts, state, kept answers,
+    counters of this machine and in Redis."""
+    need_redis()
+    caplog.set_level(logging.DEBUG)
+    shared = Redis.from_url(REDIS)
+    settings = {"redis_url": REDIS, "failed_keys_per_minute": 10_000}
+    try:
+        async with served(home, confidence=0.1, **settings) as app:
+            for broken in (False, True):
+                app.chat.error = ValueError(TEXT) if broken else None
+                for request in EVERYWHERE:
+                    answer = await app.client.request(**{"method": "POST", "url": "/v1/decide", **request})
+                    assert answer.status_code < 500
+                    assert answer.status_code == 200 or not found_in(answer.text), request
+                    assert not found_in(str(answer.headers)), request
+            sinks = {
+                "metrics": (await app.client.get("/metrics")).text,
+                "readiness": repr(app.runtime.readiness()),
+                "prompts": repr(app.chat.prompts),
+                "redis": await _all_of(shared),
+            }
+        sinks["files"] = all_bytes(home)
+        sinks["logs"] = "\n".join(_our_logs(caplog))
+        sinks["output"] = "".join(capfd.readouterr())
+    finally:
+        async for key in shared.scan_iter(match="switchyard:*"):
+            await shared.delete(key)
+        await shared.aclose()
+    assert not {name: found for name, sink in sinks.items() if (found := found_in(sink))}
+    assert "<CARD_1>" in sinks["prompts"]
+    assert b"addr_" in sinks["redis"]
+    assert b"127.0.0.1" not in sinks["redis"]
+    assert b"<CARD_1>" in sinks["files"]
 
 
 def _our_logs(caplog: pytest.LogCaptureFixture) -> list[str]:
