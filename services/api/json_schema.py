@@ -137,6 +137,15 @@ def types_of(schema: Schema) -> frozenset[str]:
     return types
 
 
+def size(schema: Schema) -> int:
+    """How many subschemas a value may have to be held against."""
+    if isinstance(schema, bool):
+        return 1
+    inside = [part for keyword in ("anyOf", "oneOf", "allOf") for part in schema.get(keyword, ())]
+    inside += [schema["not"]] if "not" in schema else []
+    return 1 + sum(map(size, inside))
+
+
 def _types(value: object) -> frozenset[str]:
     if isinstance(value, bool):
         return frozenset({"boolean"})

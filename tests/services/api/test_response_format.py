@@ -231,6 +231,18 @@ def test_a_schema_that_cannot_be_met_or_run_is_refused_by_name_and_never_quoted(
     assert "SECRET" not in raised.value.message.upper().replace("A KEYWORD OF IT", "")
 
 
+def test_whether_a_schema_can_be_met_is_not_asked_at_any_price() -> None:
+    """Beyond a bound of trials nothing is refused at once; the answer is checked all the same."""
+    for parts, refused in ((20, True), (900, False)):
+        never = of_intent(anyOf=[{"const": f"x{n}"} for n in range(parts)])
+        try:
+            made = read_response_format(asked_for(never), USECASE)
+        except InputError:
+            made = None
+        assert (made is None) is refused
+        assert made is None or made.problem({"reply": "x", "intent": LABEL}) is not None
+
+
 async def test_an_unfit_schema_is_refused_before_any_work(app: Served) -> None:
     error_of(await app.client.post("/v1/chat/completions", json=body(of_intent(type="null"))), 422)
     assert app.predictor.seen == []
