@@ -19,6 +19,7 @@ from services.breaker import BreakerSettings
 from services.detection import detector_of
 from services.door import open_door
 from services.errors import ConfigError, StateUnavailable
+from services.evidence.running import build_evidence, journal_stamp
 from services.guards import Counters, Guards, open_counters
 from services.hash_key import load_hash_key
 from services.journal import Journal
@@ -94,8 +95,15 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     database = Database(settings.state_db)
     closing.callback(database.close)
     api_keys = ApiKeys(database)
-    journal = Journal(settings.journal_dir, sync=settings.journal_sync, sync_s=settings.journal_sync_s)
-    closing.callback(journal.close)
+    journal = Journal(
+        settings.journal_dir,
+        sync=settings.journal_sync,
+        sync_s=settings.journal_sync_s,
+        stamp=journal_stamp(settings),
+    )
+    evidence = build_evidence(settings, journal, telemetry.shipping, telemetry.checkpoints)
+    closing.callback(evidence.close)
+    closing.callback(journal.close)  # before the last checkpoint
     detector = edges.detector or detector_of(settings)
     builder = _UseCases(settings, edges, usecases, detector, telemetry, closing)
     pipeline = Pipeline(
@@ -111,7 +119,13 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
 
     def readiness() -> Readiness:
         reasons = (f"journal: {journal.problem}",) if journal.problem else ()
-        return Readiness(not reasons, reasons, builder.describe(pipeline.use_cases))
+        return Readiness(not reasons, reasons, builder.describe(pipeline.use_cases), evidence.warnings)
+
+    begin = _background(api_keys, detector, knock, builder, pipeline, settings.model_poll_s, closing)
+
+    async def background() -> None:
+        evidence.start()
+        await begin()
 
     return Runtime(
         settings=settings,
@@ -122,11 +136,11 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         repeats=Repeats(database, settings.idempotency_ttl_s),
         telemetry=telemetry,
         hash_key=hash_key,
-        journal_dir=settings.journal_dir,
+        find_decision=evidence.finder.find,
         keys_dir=settings.keys_dir,
         readiness=readiness,
         local_model=lambda name: builder.local(usecases[name]),
-        background=_background(api_keys, detector, knock, builder, pipeline, settings.model_poll_s, closing),
+        background=background,
         _closing=closing,
     )
 

@@ -10,12 +10,12 @@ answer without a record. Takes an `Envelope` and an `Outcome` only, so nothing r
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from services.errors import JournalUnavailable
-from services.journal_file import Appended, JournalFile, Unusable
+from services.journal_file import Appended, Clock, JournalFile, Unusable, utc_now
 from services.journal_sync import Syncer
 from services.synthesis import Outcome
 from services.values import AttemptRecord, Envelope
@@ -35,8 +35,13 @@ class Journal:
         sync: Literal["interval", "always"] = "interval",
         sync_s: float = 0.2,
         max_file_bytes: int = MAX_FILE_BYTES,
+        stamp: Callable[[str], str] | None = None,
+        now: Clock = utc_now,
     ) -> None:
         self._folder = folder
+        self._stamp = stamp
+        self._now = now
+        self._final: Appended | None = None
         self._always = sync == "always"
         self._delay_s = 0.0 if self._always else sync_s
         self._max_file_bytes = max_file_bytes
@@ -62,7 +67,17 @@ class Journal:
     def close(self) -> None:
         """Make all records durable and close the file. A later record begins a new one."""
         self._writer.close()
+        self._final = self._writer.last or self._final
         self._writer = self._new_writer()
+
+    @property
+    def head(self) -> Appended | None:
+        """The last record of this process, or None before the first; after `close` too."""
+        return self._writer.last or self._final
+
+    def durable_head(self) -> Appended | None:
+        """As `head`, once it survives a loss of power. Raises OSError. Not for the event loop."""
+        return self._writer.sync() or self._final
 
     async def _append(self, kind: str, content: Mapping[str, Any]) -> Appended:
         if os.getpid() != self._writer.pid:
@@ -84,20 +99,29 @@ class Journal:
         return appended
 
     def _new_writer(self) -> "_Writer":
-        return _Writer(self._folder, self._max_file_bytes, Syncer(self._delay_s))
+        return _Writer(self._folder, self._max_file_bytes, Syncer(self._delay_s), self._stamp, self._now)
 
 
 class _Writer:
     """The current file of one process, and when to begin the next one."""
 
-    def __init__(self, folder: Path, max_file_bytes: int, syncer: Syncer) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_file_bytes: int,
+        syncer: Syncer,
+        stamp: Callable[[str], str] | None,
+        now: Clock,
+    ) -> None:
         self.pid = os.getpid()
         self.syncer = syncer
+        self.last: Appended | None = None
+        self._stamp = stamp
+        self._now = now
         self._folder = folder
         self._max_file_bytes = max_file_bytes
         self._writing = threading.Lock()
         self._file: JournalFile | None = None
-        self._last: Appended | None = None
         self._why_next = "start"
 
     def write(self, kind: str, content: Mapping[str, Any]) -> tuple[JournalFile, Appended]:
@@ -108,14 +132,23 @@ class _Writer:
                 self._leave("the file before was full")
             elif file is not None:
                 try:
-                    self._last = file.append(kind, content)
-                    return file, self._last
+                    self.last = file.append(kind, content)
+                    return file, self.last
                 except Unusable as unusable:
                     log.error("journal: a new file is begun: %s", unusable.why)
                     self._leave(unusable.why)
-            file = self._file = JournalFile.create(self._folder, self._why_next, self._last)
-            self._last = file.append(kind, content)
-            return file, self._last
+            file = self._file = JournalFile.create(
+                self._folder, self._why_next, self.last, self._stamp, self._now
+            )
+            self.last = file.append(kind, content)
+            return file, self.last
+
+    def sync(self) -> Appended | None:
+        with self._writing:
+            file, last = self._file, self.last
+        if file is not None:
+            file.sync()
+        return last
 
     def close(self) -> None:
         self.syncer.stop()

@@ -2,16 +2,23 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from services.chain import FORMAT, GENESIS, to_line
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,9 @@ class Unusable(OSError):
 class JournalFile:
     """Made by `create`. Not safe for two writers: the journal serialises appends."""
 
-    def __init__(self, path: Path, fd: int) -> None:
+    def __init__(self, path: Path, fd: int, now: Clock) -> None:
         self.path = path
+        self._now = now
         self.size = 0
         self.seq = -1
         self.head = GENESIS
@@ -46,20 +54,31 @@ class JournalFile:
         self._in_doubt = False
 
     @classmethod
-    def create(cls, folder: Path, why: str, before: Appended | None) -> "JournalFile":
-        """Begin a file with its header. `before` is the last record of the file that this one follows.
+    def create(
+        cls,
+        folder: Path,
+        why: str,
+        before: Appended | None,
+        stamp: Callable[[str], str] | None = None,
+        now: Clock = utc_now,
+    ) -> "JournalFile":
+        """Begin a file with its header. `before` is the last record of the file that this one follows;
+        `stamp` signs the file's name, so that nobody without the key can slip in a whole file.
 
-        Raises OSError, and then leaves nothing behind.
+        A lock on the file says that its worker lives. Raises OSError, and then leaves nothing behind.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        started = datetime.now(UTC)
+        started = now()
         name = f"{started:%Y%m%dT%H%M%S.%f}Z-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
         path = folder / name
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        file = cls(path, fd)
+        file = cls(path, fd, now)
         follows = None if before is None else {"file": before.file, "seq": before.seq, "hash": before.hash}
         header = {"format": FORMAT, "file": name, "pid": os.getpid(), "why": why, "continues": follows}
         try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if stamp is not None:
+                header["stamp"] = stamp(name)
             file.append("header", header)
             file.sync()
             _sync_folder(folder)
@@ -76,7 +95,7 @@ class JournalFile:
         `Unusable` when the file was removed or touched by somebody else, or cannot be put back.
         """
         self._check_untouched()
-        seq, at = self.seq + 1, datetime.now(UTC).isoformat(timespec="microseconds")
+        seq, at = self.seq + 1, self._now().isoformat(timespec="microseconds")
         line, digest = to_line(kind, seq, at, self.head, content)
         try:
             written = os.write(self._fd, line)

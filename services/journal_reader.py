@@ -1,6 +1,6 @@
 """Reading the journal: over the files of all workers, dead ones included. Never writes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,20 +44,26 @@ def read_entries(folder: Path) -> Iterator[Entry]:
                 yield Entry(file.name, link.record, link.hash)
 
 
-def find_decision(folder: Path, decision_id: str) -> Entry | None:
-    """The record of one decision, looked for in every file, newest first."""
+def find_decision(folder: Path, decision_id: str, offsets: Mapping[str, int] | None = None) -> Entry | None:
+    """The record of one decision, looked for in every file, newest first, from the file's offset on."""
     wanted = decision_id.encode()
     for file in reversed(journal_files(folder)):
-        for link in _links(file, holding=wanted):
+        for link in _links(file, wanted, (offsets or {}).get(file.name, 0)):
             if link.record.get("kind") == "decision" and link.record.get("id") == decision_id:
                 return Entry(file.name, link.record, link.hash)
     return None
 
 
-def verify_journal(folder: Path, anchors: Mapping[str, Anchors] | None = None) -> JournalReport:
-    """Check every file, each against `anchors` (file name -> record number -> hash) and against what
-    the header of a following file says of it. A file that one of these knows and that is gone is a
-    problem too."""
+def verify_journal(
+    folder: Path,
+    anchors: Mapping[str, Anchors] | None = None,
+    more: Callable[[str], Anchors] | None = None,
+    events: Callable[[], Mapping[str, Mapping[str, Any]]] = dict,
+) -> JournalReport:
+    """Check every file, each against `anchors` (file name -> record number -> hash), against `more` of them
+    for its name, and against what the header of a following file says of it. A file that one of these
+    knows and that is gone is a problem too. So is a tombstone that no one of the signed retention
+    `events` (asked for once all files were read) accounts for."""
     files = journal_files(folder)
     known: dict[str, dict[int, str]] = {name: dict(of) for name, of in (anchors or {}).items()}
     for file in files:
@@ -66,16 +72,33 @@ def verify_journal(folder: Path, anchors: Mapping[str, Anchors] | None = None) -
     reports: list[ChainReport] = []
     problems: list[ChainBroken] = []
     for file in files:
+        own = known.pop(file.name, {})
         try:
-            reports.append(verify_chain(file, known.pop(file.name, None)))
+            reports.append(verify_chain(file, {**(more(file.name) if more else {}), **own}))
         except ChainBroken as broken:
             problems.append(broken)
     problems += [ChainBroken(name, min(of), "is gone with its whole file") for name, of in known.items()]
+    if any(report.emptied for report in reports):
+        signed = events()
+        problems += [broken for report in reports for broken in _unaccounted(report, signed)]
     return JournalReport(tuple(reports), tuple(problems))
 
 
-def _links(file: Path, holding: bytes = b"") -> Iterator[Link]:
+def _unaccounted(report: ChainReport, events: Mapping[str, Mapping[str, Any]]) -> Iterator[ChainBroken]:
+    for name, emptied in report.emptied.items():
+        event = events.get(name, {})
+        if event.get("file") != report.file:
+            why = "was emptied, and no signed retention record names it"
+        elif event.get("sha256") != emptied.sha256:
+            why = "was emptied otherwise than its signed retention record says"
+        else:
+            continue
+        yield ChainBroken(report.file, emptied.seqs[0], why)
+
+
+def _links(file: Path, holding: bytes = b"", offset: int = 0) -> Iterator[Link]:
     with file.open("rb") as stream:
+        stream.seek(offset)
         for line in stream:
             if holding in line and line.endswith(b"\n"):
                 try:

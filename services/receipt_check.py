@@ -12,7 +12,8 @@ from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import OKPKey
 
 from services.errors import ReceiptRefused
-from services.receipts import ALGORITHMS, FORMAT, REGISTRY, TYPE
+from services.receipts import FORMAT, TYPE
+from services.signer import ALGORITHMS, REGISTRY
 from services.synthesis import answer_digest
 
 MAX_CHARACTERS = 64 * 1024
@@ -26,15 +27,20 @@ _CLAIMS: Mapping[str, tuple[type, ...]] = {
 
 def verify_receipt(receipt: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
     """The claims of a receipt that one of the keys in `jwks` signed. Raises `ReceiptRefused`."""
-    header = _header(receipt)
+    return _claims(open_signed(receipt, jwks, TYPE))
+
+
+def open_signed(signed: str, jwks: Mapping[str, Any], type_: str) -> bytes:
+    """The payload of a statement of that type, signed by a key in `jwks`. Raises `ReceiptRefused`."""
+    header = _header(signed, type_)
     key = _key(header["kid"], jwks)
     try:
-        payload = jws.deserialize_compact(receipt, key, registry=REGISTRY).payload
+        payload: bytes = jws.deserialize_compact(signed, key, registry=REGISTRY).payload
     except BadSignatureError:
         raise ReceiptRefused("the signature does not fit: altered, or signed with another key") from None
     except (JoseError, ValueError, TypeError) as error:
-        raise ReceiptRefused(f"is not a receipt: {type(error).__name__}") from error
-    return _claims(payload)
+        raise ReceiptRefused(f"is not a signed statement: {type(error).__name__}") from error
+    return payload
 
 
 def check_answer(claims: Mapping[str, Any], decision_id: str, output: Mapping[str, object]) -> None:
@@ -48,7 +54,7 @@ def check_answer(claims: Mapping[str, Any], decision_id: str, output: Mapping[st
         raise ReceiptRefused(f"is not the receipt of this answer{hint}: the digests differ")
 
 
-def _header(receipt: str) -> Mapping[str, Any]:
+def _header(receipt: str, type_: str) -> Mapping[str, Any]:
     if not isinstance(receipt, str) or len(receipt) > MAX_CHARACTERS:
         raise ReceiptRefused(f"expected a compact JWS of at most {MAX_CHARACTERS} characters")
     parts = receipt.split(".")
@@ -58,8 +64,8 @@ def _header(receipt: str) -> Mapping[str, Any]:
     header = _object(decoded[0], "header")
     if header.get("alg") not in ALGORITHMS:
         raise ReceiptRefused(f"expected algorithm EdDSA, got {_word(header.get('alg'))}")
-    if header.get("typ") != TYPE:
-        raise ReceiptRefused(f"expected type {TYPE}: this was signed for another purpose")
+    if header.get("typ") != type_:
+        raise ReceiptRefused(f"expected type {type_}: this was signed for another purpose")
     if header.keys() != _HEADER or not isinstance(header["kid"], str):
         raise ReceiptRefused("the header holds something else than alg, kid and typ")
     return header

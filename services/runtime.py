@@ -10,6 +10,7 @@ from typing import Any
 from services.api.calls import CallReader
 from services.api.limits import Gate
 from services.ingress import Ingress
+from services.journal_reader import Entry
 from services.pipeline import Pipeline
 from services.settings import ServiceSettings
 from services.state.repeats import Repeats
@@ -19,11 +20,13 @@ from services.telemetry import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """May traffic come, and what is it that callers get? `missing`: target -> why, and what to do."""
+    """May traffic come, and what is it that callers get? `missing`: target -> why, and what to do.
+    `warnings` do not keep traffic away: answers are right, something beside them is not."""
 
     ready: bool
     reasons: tuple[str, ...]
     use_cases: Mapping[str, Mapping[str, Any]]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Runtime:
     repeats: Repeats
     telemetry: Telemetry
     hash_key: bytes = field(repr=False)
-    journal_dir: Path
+    find_decision: Callable[[str], Entry | None]
     keys_dir: Path
     readiness: Callable[[], Readiness]
     local_model: Callable[[str], LocalModel | None]

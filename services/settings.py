@@ -99,6 +99,13 @@ class ServiceSettings(BaseSettings):
 
     journal_sync: Literal["always", "interval"] = "interval"
     journal_sync_s: float = Field(default=0.2, gt=0)
+    checkpoint_records: int = Field(default=1000, ge=1)  # a worker signs its journal's state this often
+    checkpoint_s: float = Field(default=10.0, gt=0)
+    checkpoints_dir: Path | None = None  # a second place for checkpoints, on another disk
+    shipping: bool = True  # decisions go to the decisions database too
+    shipping_s: float = Field(default=1.0, gt=0)
+    database_url: SecretStr | None = None  # None: decisions are shipped to `decisions_db`
+    retention_days: int | None = Field(default=None, ge=1)  # for use cases that do not say; None: kept
 
     @field_validator("home")
     @classmethod
@@ -119,6 +126,23 @@ class ServiceSettings(BaseSettings):
     @property
     def journal_dir(self) -> Path:
         return self.home / "journal"
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(
+            ("postgresql://", "postgresql+psycopg://")
+        ):
+            raise ValueError("expected postgresql://user:password@host:port/database")
+        return url
+
+    @property
+    def signed_log_dir(self) -> Path:
+        return self.home / "checkpoints"
+
+    @property
+    def decisions_db(self) -> Path:
+        return self.home / "decisions.db"
 
     @property
     def counters_db(self) -> Path:

@@ -6,7 +6,7 @@ personal data in it would become a label, and they cost 0.1 ms a request. Worker
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from prometheus_client import (
@@ -21,6 +21,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from services.breaker import BreakerState
 from services.budget import Settled
+from services.evidence.shipping import Round
 from services.synthesis import Outcome
 from services.values import Envelope
 
@@ -68,6 +69,10 @@ class Telemetry:
             registry=registry, multiprocess_mode="livemax",
         )  # fmt: skip
 
+        self._refused = Gauge(
+            "switchyard_config_refused", "1 while the newest configuration is refused", ["use_case"],
+            registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
         self._breakers = Gauge(
             "switchyard_breaker_state", "0 closed, 1 on trial, 2 open; the worst that a worker knows",
             ["endpoint"], registry=registry, multiprocess_mode="livemax",
@@ -75,6 +80,19 @@ class Telemetry:
         self._uncounted = Counter(
             "switchyard_settlements_not_counted", "Calls whose cost could not be counted at once",
             ["endpoint"], registry=registry,
+        )  # fmt: skip
+
+        self._behind = Gauge(
+            "switchyard_shipping_behind_bytes", "Journal that the decisions database does not have yet",
+            registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self._evidence_problems = Gauge(
+            "switchyard_evidence_problems", "What is wrong with shipping or checkpoints just now", ["part"],
+            registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self._unprotected = Gauge(
+            "switchyard_unprotected_records", "Records that no checkpoint covers yet",
+            registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
 
         self._versions: Mapping[str, str] = {}
@@ -99,8 +117,10 @@ class Telemetry:
             elif attempt.cost_usd:
                 child(self._cost, name, attempt.target).inc(attempt.cost_usd)
 
-    def serving(self, versions: Mapping[str, str]) -> None:
-        """Use case -> configuration version, as served from now on."""
+    def serving(self, versions: Mapping[str, str], refused: Collection[str] = ()) -> None:
+        """Use case -> configuration version, as served from now on; `refused` have a newer one, not valid."""
+        for name in {*versions, *self._versions, *refused}:
+            self._refused.labels(name).set(name in refused)
         for name, version in self._versions.items():
             self._config.labels(name, version).set(0)
         self._versions = dict(versions)
@@ -115,6 +135,17 @@ class Telemetry:
         """How a call's money was counted: what waits for the store, or came too late, is worth a look."""
         if not settled.counted:
             self._child(self._uncounted, endpoint).inc()
+
+    def shipping(self, done: Round | None) -> None:
+        """One round of shipping; None: the database was away."""
+        self._evidence_problems.labels("shipping").set(len(done.problems) if done else 1)
+        if done is not None:
+            self._behind.set(done.behind_bytes)
+
+    def checkpoints(self, unprotected: int, problems: int) -> None:
+        """Records of this worker that no checkpoint covers, and places that cannot be written."""
+        self._unprotected.set(unprotected)
+        self._evidence_problems.labels("checkpoints").set(problems)
 
     def _child(self, metric: Counter | Histogram, *labels: str | int) -> Any:
         """`metric.labels(…)`, remembered: the library takes a lock and makes strings each time."""

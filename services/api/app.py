@@ -68,7 +68,12 @@ class Dispatcher:
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Status and body of `/readyz`. Ready with something missing is ready: answers say so themselves."""
         state = self._runtime.readiness()
-        body = {"ready": state.ready, "reasons": list(state.reasons), "use_cases": dict(state.use_cases)}
+        body = {
+            "ready": state.ready,
+            "reasons": list(state.reasons),
+            "warnings": list(state.warnings),
+            "use_cases": dict(state.use_cases),
+        }
         return (200 if state.ready else 503), body
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -9,7 +9,6 @@ from services.api.fields import kind, refuse_unknown, text
 from services.api.idempotency import answer_once
 from services.api.messages import Request, Response, respond
 from services.errors import InputError, NotFound, ReceiptRefused
-from services.journal_reader import find_decision
 from services.receipt_check import MAX_CHARACTERS, check_answer, verify_receipt
 from services.receipt_keys import public_jwks
 from services.runtime import Runtime
@@ -41,7 +40,7 @@ async def decision(request: Request, runtime: Runtime) -> Response:
     (wanted,) = request.params
     entry = None
     if len(wanted) == ID_LENGTH and wanted.isascii() and wanted.isalnum():
-        entry = await asyncio.to_thread(find_decision, runtime.journal_dir, wanted)
+        entry = await asyncio.to_thread(runtime.find_decision, wanted)
     if entry is None or entry.record.get("tenant") != request.known_caller.tenant:
         raise NotFound("there is no decision with this id for your tenant")
     return respond({**entry.record, "journal": {"file": entry.file, "hash": entry.hash}})

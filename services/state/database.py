@@ -4,11 +4,12 @@ import fcntl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from services.errors import StateUnavailable
@@ -20,11 +21,27 @@ BUSY_TIMEOUT_S = 0.25
 """How long a statement waits for SQLite's write lock; readers never wait (WAL)."""
 
 
-class Database:
-    """Connections to the state database. Opens nothing until the first use; closed by `with`."""
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A set of tables with migrations of its own, so that two may live in one PostgreSQL."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    name: str
+    folder: str  # beside this module
+    newest: str
+    version_table: str
+
+
+STATE = Schema("state", "migrations", NEWEST, "alembic_version")
+DECISIONS = Schema("decisions", "decision_migrations", "0001", "decisions_version")
+
+
+class Database:
+    """Connections to one database: a SQLite file, or a PostgreSQL by its URL. Opens nothing until the
+    first use; closed by `with`."""
+
+    def __init__(self, target: Path | str, schema: Schema = STATE) -> None:
+        self._target = target
+        self._schema = schema
         self._lock = threading.Lock()
         self._ready: Engine | None = None
 
@@ -66,44 +83,81 @@ class Database:
         return self._ready
 
     def _open(self) -> Engine:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(self._file.with_suffix(".lock")):
-            self._file.touch(mode=0o600)
-            # Migrations get an engine that keeps nothing open, so that the pool starts clean.
-            migrating = _sqlite(self._file, poolclass=NullPool)
+        if isinstance(self._target, str):
+            engine = _postgres(self._target)
             try:
-                migrate(migrating)
+                migrate(engine, self._schema)
+            except BaseException:
+                engine.dispose()
+                raise
+            return engine
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(self._target.with_suffix(".lock")):
+            self._target.touch(mode=0o600)
+            # Migrations get an engine that keeps nothing open, so that the pool starts clean.
+            migrating = _sqlite(self._target, poolclass=NullPool)
+            try:
+                migrate(migrating, self._schema)
             finally:
                 migrating.dispose()
-        return _sqlite(self._file, poolclass=QueuePool)
+        return _sqlite(self._target, poolclass=QueuePool)
 
     def _unavailable(self, what: str, error: Exception) -> StateUnavailable:
         # The cause's own text may quote a statement's values; its class says enough.
+        if isinstance(self._target, str):
+            return StateUnavailable(
+                f"the {self._schema.name} database (PostgreSQL) cannot be {what} ({type(error).__name__}); "
+                "see whether it runs and takes connections from here"
+            )
         return StateUnavailable(
-            f"the state database {self._file.name} cannot be {what} ({type(error).__name__}); "
-            "see whether its disk is full, its folder writable, or another process holds it locked"
+            f"the {self._schema.name} database {self._target.name} cannot be {what} "
+            f"({type(error).__name__}); see whether its disk is full, its folder writable, or another "
+            "process holds it locked"
         )
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the database to `NEWEST`; costs one query when it is there already."""
+_MIGRATING = threading.Lock()  # alembic keeps the migration at work in module globals
+
+
+def migrate(engine: Engine, schema: Schema = STATE) -> None:
+    """Bring the database to the schema's newest form; costs one query when it is there already."""
+    if _revision(engine, schema) == schema.newest:
+        return
     with engine.begin() as connection:
-        if _revision(connection) == NEWEST:
-            return
+        if connection.dialect.name == "postgresql":  # several machines may start at once
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": schema.folder})
         from alembic import command
         from alembic.config import Config
 
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(Path(__file__).parent / schema.folder))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        with _MIGRATING:
+            command.upgrade(config, "head")
 
 
-def _revision(connection: Connection) -> str | None:
+def _revision(engine: Engine, schema: Schema) -> str | None:
     try:
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    except SQLAlchemyError:
+        with engine.connect() as connection:
+            query = f"SELECT version_num FROM {schema.version_table}"  # noqa: S608  — a constant of ours
+            return connection.execute(text(query)).scalar()
+    except ProgrammingError:  # PostgreSQL's: no such table yet
         return None
+    except OperationalError:
+        if engine.dialect.name == "sqlite":  # the same, as SQLite says it
+            return None
+        raise
+
+
+def _postgres(url: str) -> Engine:
+    scheme, _, rest = url.partition("://")
+    return create_engine(
+        f"{'postgresql+psycopg' if scheme in ('postgres', 'postgresql') else scheme}://{rest}",
+        connect_args={"connect_timeout": 3},
+        pool_pre_ping=True,
+        pool_size=3,
+        hide_parameters=True,
+    )
 
 
 def _sqlite(file: Path, **options: Any) -> Engine:
@@ -115,6 +169,7 @@ def _sqlite(file: Path, **options: Any) -> Engine:
     def _prepare(connection: Any, _: object) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")  # what retention takes out is overwritten
 
     return engine
 

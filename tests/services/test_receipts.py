@@ -19,7 +19,8 @@ from services.errors import ReceiptRefused
 from services.journal_file import Appended
 from services.receipt_check import check_answer, verify_receipt
 from services.receipt_keys import public_jwks, rotate_receipt_key
-from services.receipts import REGISTRY, TYPE, Receipts
+from services.receipts import TYPE, Receipts
+from services.signer import REGISTRY
 from services.synthesis import Outcome, answer_digest
 from services.values import AttemptRecord, Envelope
 from tests.fakes import REPOSITORY
@@ -224,7 +225,7 @@ def test_what_is_no_key_set_is_refused(receipt, jwks):
 
 
 def test_a_signature_made_for_another_purpose_is_no_receipt(keys_dir, receipt, jwks):
-    key = Receipts(keys_dir)._signing.key
+    key = Receipts(keys_dir)._signer._signing.key
     claims = verify_receipt(receipt, jwks)
     with pytest.raises(ReceiptRefused, match="another purpose"):
         verify_receipt(forged(key, claims, typ="JWT"), jwks)
@@ -232,7 +233,7 @@ def test_a_signature_made_for_another_purpose_is_no_receipt(keys_dir, receipt, j
 
 @pytest.mark.parametrize("change", [{"v": 2}, {"v": None}, {"id": 5}, {"journal": None}, {"attempts": {}}])
 def test_a_signed_statement_that_is_not_a_receipt_of_this_format_is_refused(keys_dir, receipt, jwks, change):
-    key = Receipts(keys_dir)._signing.key
+    key = Receipts(keys_dir)._signer._signing.key
     with pytest.raises(ReceiptRefused, match=r"format|claim"):
         verify_receipt(forged(key, {**verify_receipt(receipt, jwks), **change}), jwks)
     with pytest.raises(ReceiptRefused, match="not a JSON object"):
@@ -243,7 +244,7 @@ def test_after_a_rotation_old_receipts_verify_and_new_ones_carry_the_new_key(tmp
     receipts = Receipts(tmp_path)
     old = receipts.issue(ENVELOPE, outcome(), APPENDED)
     signing = rotate_receipt_key(tmp_path)
-    receipts._look_again = 0.0  # five seconds later
+    receipts._signer._look_again = 0.0  # five seconds later
     new = receipts.issue(ENVELOPE, outcome(), APPENDED)
     assert decode(new.split(".")[0])["kid"] == signing.kid != decode(old.split(".")[0])["kid"]
     for receipt in (old, new):
@@ -259,7 +260,7 @@ def test_a_key_folder_that_breaks_while_running_does_not_stop_receipts(tmp_path,
         active.unlink()
     else:
         active.write_bytes(b"made-up" if damage == "unknown kid" else b"\xff\xfe")
-    receipts._look_again = 0.0
+    receipts._signer._look_again = 0.0
     assert verify_receipt(receipts.issue(ENVELOPE, outcome(), APPENDED), jwks)
 
 

@@ -1,0 +1,1 @@
+"""What keeps the journal believable: checkpoints, shipping to the database, retention, verification."""

@@ -1,0 +1,108 @@
+"""What a worker runs beside requests for its evidence: checkpoints and shipping, built from settings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.evidence.checkpoints import Checkpointer
+from services.evidence.copies import LogCopy
+from services.evidence.entries import STAMP_TYPE, TYPE
+from services.evidence.finder import DecisionFinder
+from services.evidence.node import node_id
+from services.evidence.shipper import Shipper
+from services.evidence.shipping import Round, Shipment
+from services.evidence.signed_log import SignedLog
+from services.evidence.verify import EvidenceReport, verify_evidence
+from services.journal import Journal
+from services.settings import ServiceSettings, load_settings
+from services.signer import Signer
+from services.state.database import DECISIONS, Database
+from services.state.decisions import Decisions
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Built once for each process. `close` comes after the journal was closed."""
+
+    checkpointer: Checkpointer
+    shipper: Shipper | None
+    finder: DecisionFinder
+    _database: Database
+
+    def start(self) -> None:
+        self.checkpointer.start()
+        if self.shipper is not None:
+            self.shipper.start()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with checkpoints or shipping; answers go on."""
+        return (*self.checkpointer.problems, *(self.shipper.problems if self.shipper else ()))
+
+    def close(self) -> None:
+        self.checkpointer.close()
+        if self.shipper is not None:
+            self.shipper.close()
+        self._database.close()
+
+
+def journal_stamp(settings: ServiceSettings) -> Callable[[str], str]:
+    """Signs the names of new journal files."""
+    signer = Signer(settings.keys_dir, STAMP_TYPE)
+    return lambda file: signer.sign({"v": 1, "file": file})
+
+
+def open_decisions(settings: ServiceSettings) -> Database:
+    """The decisions database that the settings name. Connects to nothing yet."""
+    url = settings.database_url
+    return Database(settings.decisions_db if url is None else url.get_secret_value(), DECISIONS)
+
+
+def signed_log(settings: ServiceSettings) -> SignedLog:
+    node = node_id(settings.keys_dir)
+    return SignedLog(settings.signed_log_dir, Signer(settings.keys_dir, TYPE), node)
+
+
+def build_evidence(
+    settings: ServiceSettings,
+    journal: Journal,
+    on_round: Callable[[Round | None], None] = lambda _: None,
+    on_look: Callable[[int, int], None] = lambda *_: None,
+) -> Evidence:
+    """Raises `ConfigError` or `SigningUnavailable`; connects to nothing."""
+    node = node_id(settings.keys_dir)
+    copy = None
+    if settings.checkpoints_dir is not None:
+        copy = LogCopy(settings.signed_log_dir, settings.checkpoints_dir / node)
+    checkpointer = Checkpointer(
+        journal,
+        settings.journal_dir,
+        signed_log(settings),
+        copy,
+        every_records=settings.checkpoint_records,
+        every_s=settings.checkpoint_s,
+        on_look=on_look,
+    )
+    database = open_decisions(settings)
+    store = Decisions(database)
+    shipper = None
+    if settings.shipping:
+        shipment = Shipment(settings.journal_dir, settings.signed_log_dir, store, node)
+        lock = settings.home / "shipping.lock"
+        shipper = Shipper(shipment, lock, every_s=settings.shipping_s, on_round=on_round)
+    finder = DecisionFinder(settings.journal_dir, store if settings.shipping else None, node)
+    return Evidence(checkpointer, shipper, finder, database)
+
+
+def verify_home(jwks: Mapping[str, Any], copies: Sequence[Path] = ()) -> EvidenceReport:
+    """All evidence of this home, as the settings name its places."""
+    settings = load_settings()
+    node = node_id(settings.keys_dir) if (settings.keys_dir / "node.id").exists() else ""
+    places = {str(folder): folder for folder in copies}
+    if settings.checkpoints_dir is not None:
+        places["SWITCHYARD_CHECKPOINTS_DIR"] = settings.checkpoints_dir / node
+    with open_decisions(settings) as database:
+        has_store = settings.database_url is not None or settings.decisions_db.exists()
+        store = Decisions(database) if has_store else None
+        return verify_evidence(settings.journal_dir, settings.signed_log_dir, places, jwks, node, store)

@@ -1,0 +1,110 @@
+"""The whole verification: journal files, the signed log, the database, each against the others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.chain import ChainReport
+from services.errors import StateUnavailable
+from services.evidence.entries import CHECKPOINT, RETENTION, LogEntry, verify_stamp
+from services.evidence.log_check import CheckedLog, Place, check_log, read_place
+from services.journal_reader import verify_journal
+from services.state.decisions import Decisions
+
+DATABASE = "decisions database"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceReport:
+    """`problems` is empty when everything holds. `unprotected` counts, for each file, the records behind
+    its last checkpoint and last shipped decision: a cut there would not show."""
+
+    files: int
+    records: int
+    checkpoints: int
+    removed: int
+    unprotected: Mapping[str, int]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def verify_evidence(
+    journal: Path,
+    logs: Path,
+    copies: Mapping[str, Path],
+    jwks: Mapping[str, Any],
+    node: str,
+    store: Decisions | None = None,
+) -> EvidenceReport:
+    """Read copies first, then the log, then the journal: each was written after the next one, so what
+    comes in meanwhile is no problem."""
+    notes: list[str] = []
+    places: dict[str, Place] = {}
+    positions: dict[str, tuple[int, str]] = {}
+    if store is not None:
+        try:
+            positions = {f: (p.seq, p.hash) for f, p in store.positions(node).items() if p.seq >= 0}
+            places[DATABASE] = store.entries(node)
+        except StateUnavailable as error:
+            store = None
+            notes.append(f"not compared: {error.message}")
+    places |= {name: read_place(folder) for name, folder in copies.items()}
+    log = check_log(read_place(logs), places, jwks)
+    anchors = _anchors(log)
+    for file, (seq, known) in positions.items():
+        anchors.setdefault(file, {}).setdefault(seq, known)
+    more = store.hashes if store is not None else None
+    report = verify_journal(journal, anchors, more, lambda: _events(log, logs, jwks))
+    problems = [*log.problems, *map(str, report.problems)]
+    problems += _unstamped(report.files, anchors, jwks)
+    checkpoints = [entry for entry in log.entries if entry.kind == CHECKPOINT]
+    there, known_files = len(report.files) + len(report.problems), [e.body["files"] for e in checkpoints]
+    if known_files and max(known_files) > len(list(journal.glob("*.jsonl"))):
+        problems.append(f"journal/: {max(known_files)} files are known, {there} are left")
+    return EvidenceReport(
+        files=len(report.files),
+        records=report.records,
+        checkpoints=len(checkpoints),
+        removed=sum(len(e.seqs) for f in report.files for e in f.emptied.values()),
+        unprotected=_unprotected(report.files, anchors),
+        problems=tuple(problems),
+        notes=(*notes, *log.notes),
+    )
+
+
+def _anchors(log: CheckedLog) -> dict[str, dict[int, str]]:
+    anchors: dict[str, dict[int, str]] = {}
+    for entry in log.entries:
+        if entry.kind == CHECKPOINT:
+            anchors.setdefault(entry.body["file"], {})[entry.body["seq"]] = entry.body["hash"]
+        elif entry.kind == RETENTION:
+            head = entry.body["head"]
+            anchors.setdefault(entry.body["file"], {})[head["seq"]] = head["hash"]
+    return anchors
+
+
+def _events(log: CheckedLog, logs: Path, jwks: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Retention events by their name; read anew, since one may have been carried out meanwhile."""
+    entries: tuple[LogEntry, ...] = (*log.entries, *check_log(read_place(logs), {}, jwks).entries)
+    return {entry.body["event"]: entry.body for entry in entries if entry.kind == RETENTION}
+
+
+def _unstamped(
+    files: tuple[ChainReport, ...], anchors: Mapping[str, Any], jwks: Mapping[str, Any]
+) -> list[str]:
+    return [
+        f"{file.file}: was not begun by a worker of this home: its header is unsigned, no checkpoint names it"
+        for file in files
+        if file.file not in anchors and not verify_stamp(file.header.get("stamp"), file.file, jwks)
+    ]
+
+
+def _unprotected(files: tuple[ChainReport, ...], anchors: Mapping[str, Mapping[int, str]]) -> dict[str, int]:
+    followed = {before["file"] for f in files if isinstance(before := f.header.get("continues"), Mapping)}
+    found = {}
+    for file in files:
+        behind = file.head_seq - max(anchors.get(file.file, {}), default=0)
+        if behind > 0 and file.file not in followed:
+            found[file.file] = behind
+    return found
