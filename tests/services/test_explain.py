@@ -1,6 +1,7 @@
 """Every reason states its cause and what would have changed it: all routes, all ways of not answering."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -19,7 +20,7 @@ from services.privacy.detect import build_detector
 from services.receipts import Receipts
 from services.state.sqlite_counters import SqliteCounters
 from services.targets.fallback import SafeDefault
-from services.values import Answer, Declined
+from services.values import Answer, Context, Declined
 from services.verify import VerifyContext, make_validators
 from tests.fakes import (
     HASH_KEY,
@@ -117,6 +118,20 @@ async def test_a_policy_that_cannot_explain_itself_still_gives_a_reason(tmp_path
     assert reasons[0].endswith("; permitted, it would have been asked")
 
 
+async def test_an_explanation_that_breaks_costs_no_answer(tmp_path, monkeypatch):
+    def broken(policy, question):
+        raise RuntimeError("secret content")
+
+    monkeypatch.setattr("services.explain.explain", broken)
+    policy = AccessPolicy.load(USECASE)
+    far = cloud(Answer(GOOD), on_premises=False)
+    everything = {far.name: far, "safe_default": SafeDefault()}
+    prepared = PreparedUseCase(USECASE, policy, tuple(everything), everything, ())
+    call = replace(call_of(USECASE), context=Context(purpose="marketing"))
+    decision = await pipeline(tmp_path, prepared).decide(call)
+    assert decision.reasons[0].endswith("never-for-marketing; permitted, it would have been asked")
+
+
 class Shipped:
     """The shipped use case, its real policy and detector, and endpoints that do what a test says."""
 
@@ -134,13 +149,8 @@ class Shipped:
         self.pipeline = pipeline(home, prepared, detector)
 
     async def reasons(self, text="hello, where is my card?", **context):
-        call = call_of(USECASE, text=text)
-        changed = {name: getattr(call.context, name) for name in call.context.__slots__} | context
-        decision = await self.pipeline.decide(
-            type(call)(
-                call.id, call.usecase, call.caller, call.fields, type(call.context)(**changed), call.deadline
-            )
-        )
+        call = replace(call_of(USECASE, text=text), context=Context(**context))
+        decision = await self.pipeline.decide(call)
         assert all(WOULD in reason for reason in decision.reasons), decision.reasons
         return decision.route, dict(reason.split(": ", 1) for reason in decision.reasons)
 

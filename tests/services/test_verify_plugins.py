@@ -9,6 +9,7 @@ from services.errors import ConfigError
 from services.targets.prompt import load_prompt
 from services.verify import VALIDATORS, VerifyContext, verify
 from services.verify.allowed_values import stands_in
+from services.verify.language import _identifier
 from tests.fakes import FakeDetector, envelope_of, support
 
 USECASE = support()
@@ -89,6 +90,17 @@ def test_only_the_allowed_languages_pass_and_a_doubt_refuses_nothing():
     assert "only en, fr are allowed" in problem(checked, GERMAN)
     for short in ("Ja, gern.", "", "<CARD_1> " * 40, "12345 " * 40, "https://bank.example/" + "ja" * 40):
         assert problem(checked, short) is None
+
+
+def test_how_sure_the_guess_must_be_is_the_use_cases_word():
+    mixed = "Hallo, your new card is unterwegs, please wait noch drei days for it, danke sehr."
+    language, probability = _identifier().classify(mixed)
+    sure, doubting = (
+        made("language", allowed=["fr"], confidence=bound)
+        for bound in (max(0.51, probability - 0.01), min(0.999999999, probability + 1e-6))
+    )
+    assert language in problem(sure, mixed)
+    assert problem(doubting, mixed) is None
 
 
 def test_a_language_that_nobody_can_tell_is_refused_at_start():

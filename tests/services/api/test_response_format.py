@@ -110,7 +110,7 @@ async def test_an_answer_that_breaks_the_schema_is_refused_and_the_plan_goes_on(
     assert told["route"] == "cloud/primary"
     refused = "response_format: field 'reply' breaks the caller's schema at 'maxLength'"
     assert any(reason.startswith("local: ") and refused in reason for reason in told["reasons"])
-    entry = find_decision(app.runtime.journal_dir, told["id"])
+    entry = find_decision(app.runtime.settings.journal_dir, told["id"])
     assert entry is not None
     assert "response_format" in entry.record["validators"]
 
@@ -122,7 +122,9 @@ async def test_when_no_answer_fits_the_caller_gets_an_error_of_their_own_and_a_r
     assert error_of(answer, 422).startswith("response_format: no answer of this use case meets it")
     assert answer.json()["error"]["type"] == "demand_unmet"
     lines = [
-        line for file in app.runtime.journal_dir.glob("*.jsonl") for line in file.read_text().splitlines()
+        line
+        for file in app.runtime.settings.journal_dir.glob("*.jsonl")
+        for line in file.read_text().splitlines()
     ]
     assert any('"route":null' in line for line in lines)
 
@@ -152,7 +154,7 @@ async def test_nothing_of_a_schema_reaches_prompt_or_journal(home: Path) -> None
             "properties": {"reply": {"anyOf": [{"const": "PLANTED"}, {"type": "string"}]}},
         }  # fmt: skip
         assert (await app.client.post("/v1/chat/completions", json=body(schema))).status_code == 200
-        files = [file.read_text() for file in app.runtime.journal_dir.glob("*.jsonl")]
+        files = [file.read_text() for file in app.runtime.settings.journal_dir.glob("*.jsonl")]
         assert "PLANTED" not in "".join([*files, *map("".join, app.chat.prompts)])
 
 
