@@ -18,12 +18,16 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Request:
-    """What a handler sees. `id` is ours, made anew for each request; it becomes the decision's id."""
+    """What a handler sees. `id` is ours, made anew for each request; it becomes the decision's id.
+
+    `started` (time.monotonic() seconds) is when its time began to run: before the door, not behind it.
+    """
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive) -> None:
         self.scope = scope
         self.receive = receive
         self.body_done = False
+        self.started = time.monotonic()
         self.id = new_id()
         self.method: str = scope["method"]
         self.path: str = scope["path"]

@@ -1,7 +1,6 @@
 """The native calls: decide, look a decision up, verify a receipt, the public keys."""
 
 import asyncio
-import time
 from typing import Any
 
 from services.api.body import parse_json
@@ -19,10 +18,9 @@ ID_LENGTH = 32
 
 async def decide(request: Request, runtime: Runtime) -> Response:
     """`POST /v1/decide`."""
-    started = time.monotonic()
     body = await request.body(runtime.settings.max_body_bytes, runtime.settings.body_timeout_s)
     parsed = parse_json(body, runtime.settings.max_json_depth)
-    call = runtime.calls.read(parsed, request.id, request.known_caller, started)
+    call = runtime.calls.read(parsed, request.id, request.known_caller, request.started)
     repeat_key = request.headers.get("idempotency-key")
     if repeat_key is not None:
         return await answer_once(repeat_key, body, call, runtime, lambda: work(call, runtime), decision_json)

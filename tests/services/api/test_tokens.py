@@ -1,12 +1,15 @@
 """Tokens of an identity provider at the API itself: keys over HTTP, one request, and what is left of it."""
 
+import asyncio
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.oidc_settings import OidcSettings
+from services.values import Call, Caller
 from tests.served import all_bytes, served
 from tests.services.test_jwks_source import web
 from tests.services.test_oidc import CLAIMS, SETTINGS, token
@@ -53,3 +56,25 @@ async def test_without_the_providers_keys_tokens_are_told_so_and_api_keys_work(h
         app.client.headers["authorization"] = f"Bearer {token(FRESH)}"
         answer = await app.decide()
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "identity_unavailable")
+
+
+async def test_time_at_the_door_counts_against_the_callers_deadline(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A door that waits (for keys, or for Redis) leaves less time for the answer: it is not late."""
+    async with served(home, confidence=0.1) as app:
+        admit, seen = app.runtime.ingress.admit, []
+
+        async def waits(*args: Any) -> Caller:
+            await asyncio.sleep(0.05)
+            return await admit(*args)
+
+        async def ask(call: Call) -> Any:
+            seen.append(call.deadline - time.monotonic())
+            return await decide(call)
+
+        decide = app.runtime.pipeline.decide
+        monkeypatch.setattr(app.runtime.ingress, "admit", waits)
+        monkeypatch.setattr(app.runtime.pipeline, "decide", ask)
+        assert (await app.decide(context={"max_latency_ms": 1000})).status_code == 200
+    assert seen[0] <= 0.95
