@@ -199,6 +199,10 @@ UNFIT: list[tuple[object, str]] = [
     (of_intent(allOf=[{"type": "string"}, {"type": "null"}]), "properties.intent: no value"),
     ({"type": "object", "properties": {"reply": {"minLength": 2001}}}, "properties.reply: no value"),
     ({"type": "object", "properties": {"reply": False}}, "properties.reply: no value"),
+    (
+        {"type": "object", "properties": {"reply": {"allOf": [{"type": "string"}, {"type": "null"}]}}},
+        "properties.reply: no value",
+    ),
     (of_intent(pattern="(a+)+$"), "'pattern' is not supported here"),
     (of_intent(sEcReT=1), "a keyword of it is not supported here"),
     (of_intent(**{"$ref": "https://evil.example/x.json"}), "nothing is fetched"),
