@@ -111,6 +111,13 @@ class SloSpec(Strict):
     fallback_rate: float | None = Field(default=None, ge=0, le=1)
 
 
+class RetentionSpec(Strict):
+    """For how many days the journal keeps contents; the shortest of a request's tags counts."""
+
+    default_days: int | None = Field(default=None, ge=1)
+    by_tag: Mapping[Tag, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+
+
 class UseCase(Strict):
     """One use case, as its team wrote it. `root` is its folder; `version` names its exact content."""
 
@@ -127,6 +134,7 @@ class UseCase(Strict):
     safe_default: Mapping[str, Any]
     review: ReviewSpec = ReviewSpec()
     slo: SloSpec = SloSpec()
+    retention: RetentionSpec | None = None
     root: Path = Field(exclude=True, strict=False)
     version: str = Field(exclude=True)
 
@@ -229,12 +237,20 @@ def _openable(file: Path) -> str:
 def folder_version(root: Path) -> str:
     """Hash of every file that shapes behaviour (all but `data/`): 12 hex digits, the config version."""
     digest = hashlib.sha256()
-    for file in sorted(p for p in root.rglob("*") if p.is_file()):
+    for file in shaping_files(root):
         relative = file.relative_to(root).as_posix()
-        if relative.startswith(("data/", ".")) or "__pycache__" in relative:
-            continue
         digest.update(relative.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
+
+
+def shaping_files(root: Path) -> list[Path]:
+    """The files of a use case that shape behaviour, sorted: all but data and hidden ones."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return sorted(file for file in files if _shapes(file.relative_to(root).as_posix()))
+
+
+def _shapes(relative: str) -> bool:
+    return not relative.startswith(("data/", ".")) and "__pycache__" not in relative
 
 
 def _check_files(usecase: UseCase, shown: str) -> None:

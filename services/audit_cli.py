@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from services.errors import ConfigError, NotFound, ReceiptRefused
+from services.retain_cli import retain
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -19,6 +20,7 @@ def audit_commands(root: typer.Typer) -> None:
     audit = typer.Typer(help="The journal: every decision, hash-chained.", no_args_is_help=True)
     audit.command("show")(show)
     audit.command("verify")(verify)
+    audit.command("retain")(retain)
     root.add_typer(audit, name="audit")
     receipt = typer.Typer(help="Receipts: signed statements of how answers came to be.", no_args_is_help=True)
     receipt.command("verify")(verify_one)

@@ -1,15 +1,21 @@
 """What a worker runs beside requests for its evidence: checkpoints and shipping, built from settings."""
 
+import fcntl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from feature_checks.usecase import list_usecases, load_usecase
+from services.errors import ConfigError
 from services.evidence.checkpoints import Checkpointer
 from services.evidence.copies import LogCopy
 from services.evidence.entries import STAMP_TYPE, TYPE
 from services.evidence.finder import DecisionFinder
 from services.evidence.node import node_id
+from services.evidence.retain import FileOutcome, retain
+from services.evidence.retention import Rule, Rules
 from services.evidence.shipper import Shipper
 from services.evidence.shipping import Round, Shipment
 from services.evidence.signed_log import SignedLog
@@ -93,6 +99,41 @@ def build_evidence(
         shipper = Shipper(shipment, lock, every_s=settings.shipping_s, on_round=on_round)
     finder = DecisionFinder(settings.journal_dir, store if settings.shipping else None, node)
     return Evidence(checkpointer, shipper, finder, database)
+
+
+def retain_home(now: datetime, *, dry_run: bool) -> list[FileOutcome]:
+    """Carry out retention in this home, one command at a time. Raises `ConfigError`."""
+    settings = load_settings()
+    specs = {name: load_usecase(name, settings.usecases_dir).retention for name in _served(settings)}
+    rules = {n: Rule(spec.default_days, spec.by_tag) for n, spec in specs.items() if spec is not None}
+    node = node_id(settings.keys_dir)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "retention.lock").open("ab") as lock, open_decisions(settings) as database:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError("another `audit retain` is at work; wait until it has ended") from None
+        has_store = settings.database_url is not None or settings.decisions_db.exists()
+        try:
+            return list(
+                retain(
+                    settings.journal_dir,
+                    Rules(rules, Rule(settings.retention_days)),
+                    now,
+                    signed_log(settings),
+                    Decisions(database) if has_store else None,
+                    node,
+                    dry_run=dry_run,
+                )
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"stopped: journal or checkpoints cannot be written ({error.strerror}); run it again then"
+            ) from error
+
+
+def _served(settings: ServiceSettings) -> list[str]:
+    return list_usecases(settings.usecases_dir)
 
 
 def verify_home(jwks: Mapping[str, Any], copies: Sequence[Path] = ()) -> EvidenceReport:

@@ -72,7 +72,7 @@ class Shipment:
             except Raced:  # retention, or another shipper: what it did is read in the next round
                 self.forget()
                 self._positions = self._store.positions(self._node)
-                return 0, True
+                return 0, False
             self._positions[file.name] = batch.after
             for decision_id in twice:
                 self._name(f"{file.name}: decision {decision_id} is recorded a second time; not shipped")

@@ -145,15 +145,16 @@ class Decisions:
     def _move(self, connection: Connection, node: str, file: str, before: Position, after: Position) -> None:
         if before == Position():
             first = _insert(connection, shipped).on_conflict_do_nothing().values(_position(node, file, after))
-            moved = connection.execute(first)
+            moved = connection.execute(first.returning(shipped.c.file)).first() is not None
         else:
             still = (
                 (shipped.c.file == file)
                 & (shipped.c.seq == before.seq)
                 & (shipped.c.rewrites == before.rewrites)
             )
-            moved = connection.execute(update(shipped).where(still).values(_position(node, file, after)))
-        if moved.rowcount != 1:
+            change = update(shipped).where(still).values(_position(node, file, after))
+            moved = connection.execute(change).rowcount == 1
+        if not moved:
             raise Raced
 
 
