@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.redaction import banking77
 from services.injection import PATTERNS, TAG, marks, tags_of_texts
 from services.policy import AccessPolicy
 from services.privacy.envelope import seal
@@ -51,11 +52,19 @@ def test_words_to_a_bank_are_not(text):
 
 
 def test_of_the_sample_only_what_was_written_as_an_injection_is_marked():
-    """Of the published test set none of 3,080 is: docs/guides/verification.md."""
     with (REPOSITORY / "usecases/support/data/messages.csv").open(encoding="utf-8") as rows:
         marked = [row for row in csv.reader(rows) if marks(row[0])]
     assert {intent for _, intent in marked} == {"out_of_scope"}
     assert len(marked) == 4
+
+
+def test_no_real_question_of_a_bank_customer_is_marked():
+    """As docs/guides/verification.md says."""
+    texts = banking77()
+    if texts is None:
+        pytest.skip("BANKING77's test file is neither in SWITCHYARD_DATA_MIRROR nor can it be fetched")
+    assert len(texts) == 3080
+    assert [text for text in texts if marks(text)] == []
 
 
 @given(st.text(), st.sampled_from([text for text, _ in MARKED]), st.text())
