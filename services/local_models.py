@@ -20,13 +20,21 @@ class LocalModels:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML's are
     async def start(self) -> None:
-        from services.bootstrap import build_shelf, load_usecases
+        from feature_checks.usecase import load_usecase
+        from services.catalogue import build_shelf, load_usecases, local_models
         from services.settings import load_settings
+        from services.usecase_watch import UseCaseWatch
 
         settings = load_settings()
         usecases = load_usecases(settings)
-        self.models = {name: u.local.model for name, u in usecases.items() if u.local is not None}
         self.shelf = await asyncio.to_thread(build_shelf, settings, usecases.values())
+
+        def model_of(name: str) -> str | None:
+            usecase = load_usecase(name, settings.usecases_dir)
+            self.shelf.follow(local_models([usecase]))
+            return usecase.local.model if usecase.local else None
+
+        self.models = UseCaseWatch(settings.usecases_dir, model_of)
         self.following = asyncio.create_task(self._follow(settings.model_poll_s))
         gc.collect()
         gc.freeze()
@@ -38,7 +46,7 @@ class LocalModels:
     @bentoml.api  # type: ignore[untyped-decorator]  # BentoML's are
     async def predict(self, usecase: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Label, confidence, threshold and digest of the model that said it."""
-        name = self.models.get(usecase)
+        name = self.models.current.get(usecase)
         if name is None:
             raise NotFound("no such use case with a local model is served here")
         model = self.shelf.get(name)
@@ -58,9 +66,13 @@ class LocalModels:
 
     async def __is_ready__(self) -> bool:
         """Ready when every model is loaded, or as good as it gets: the problems say what is missing."""
-        return any(self.shelf.get(name) is not None for name in self.models.values())
+        return any(self.shelf.get(name) is not None for name in self.models.current.values() if name)
 
     async def _follow(self, every_s: float) -> None:
         while True:
             await asyncio.sleep(every_s)
-            await asyncio.to_thread(self.shelf.refresh)
+            await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        self.models.look()
+        self.shelf.refresh()

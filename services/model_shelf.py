@@ -58,6 +58,12 @@ class ModelShelf:
     def get(self, name: str) -> InProcessModel | None:
         return self._models.get(name)
 
+    def follow(self, names: Iterable[str]) -> bool:
+        """Look after these models, too. True when one of them is new here."""
+        more = {*self._names, *names}
+        grown, self._names = len(more) > len(self._names), tuple(sorted(more))
+        return grown
+
     def refresh(self) -> bool:
         """Load what is newly placed. True when a model is there that was not. May take a second."""
         appeared = False

@@ -25,7 +25,7 @@ Observer = Callable[[Envelope, Outcome], None]
 
 
 class Pipeline:
-    """Answers calls. `use_cases` may be replaced while it runs: each request reads it once."""
+    """Answers calls. `serve` may replace the use cases while it runs: each request is answered by one."""
 
     def __init__(
         self,
@@ -38,18 +38,23 @@ class Pipeline:
         observers: Sequence[Observer] = (),
     ) -> None:
         self.use_cases = use_cases
+        self._before: Mapping[str, PreparedUseCase] = {}
         self._detector = detector
         self._journal = journal
         self._receipts = receipts
         self._hash_key = hash_key
         self._observers = tuple(observers)
 
+    def serve(self, use_cases: Mapping[str, PreparedUseCase]) -> None:
+        """From now on these; calls that were read before are still answered by what they were read for."""
+        self._before, self.use_cases = self.use_cases, use_cases
+
     async def decide(self, call: Call) -> Decision:
         """The answer to one call.
 
         Raises `InputError`, `NotFound`, `NothingMayAnswer`, `DemandUnmet`, `JournalUnavailable`.
         """
-        prepared = self._prepared(call.usecase.name)
+        prepared = self._prepared(call)
         envelope, vault = seal(call, self._detector, self._hash_key)
         demands = Demands(call.expects, lambda output: reidentify(output, vault, envelope))
         prepared = prepared.demanding(demands.validators)
@@ -84,7 +89,12 @@ class Pipeline:
         revealed: Mapping[str, object] = reidentify(redacted, vault, envelope)
         return revealed
 
-    def _prepared(self, name: str) -> PreparedUseCase:
+    def _prepared(self, call: Call) -> PreparedUseCase:
+        """The very version that the call was read for, which a change may have replaced just now."""
+        name = call.usecase.name
+        for served in (self.use_cases, self._before):
+            if name in served and served[name].usecase is call.usecase:
+                return served[name]
         try:
             return self.use_cases[name]
         except KeyError:

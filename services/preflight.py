@@ -11,7 +11,8 @@ import sys
 from feature_checks.errors import FeatureCheckError
 from registry.errors import RegistryError
 from registry.settings import RegistrySettings
-from services.bootstrap import Edges, bootstrap, load_usecases, local_models
+from services.bootstrap import Edges, bootstrap
+from services.catalogue import load_usecases, local_models
 from services.detection import kinds_of
 from services.errors import ServiceError
 from services.model_sync import not_placed, sync

@@ -90,7 +90,7 @@ class ServiceSettings(BaseSettings):
         default=None, repr=False
     )  # None: local models run in the orchestrator's own process
     local_models_timeout_s: float = Field(default=2.0, gt=0)
-    model_poll_s: float = Field(default=5.0, gt=0)  # how often a worker looks for a newly placed model
+    model_poll_s: float = Field(default=2.0, gt=0)  # how often a worker looks for new models and use cases
     model_sync_timeout_s: float = Field(default=60.0, gt=0)
 
     redis_url: SecretStr | None = None  # None: budgets and breakers in `counters_db`, rates in each worker

@@ -86,7 +86,7 @@ async def served(home: Path, confidence: float = 0.99, **settings: Any) -> Async
     chat = FakeChat(prices=Prices.from_usd(0.1, 0.2, 0.05))  # within the use case's usd_per_request
     placed, policy = FakePlaced(predictor), FakePolicy()
     edges = Edges(placed=placed, endpoints={"primary": chat}, policy=lambda _: policy)
-    configured = load_settings(home=home, usecases_dir=REPOSITORY / "usecases", **settings)
+    configured = load_settings(home=home, **{"usecases_dir": REPOSITORY / "usecases", **settings})
     api = Api()
     async with bootstrap(configured, edges) as runtime:
         dispatcher = Dispatcher(runtime)

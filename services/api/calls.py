@@ -15,12 +15,16 @@ MAX_WORD = 32  # characters of `residency` and `purpose`
 
 
 class CallReader:
-    """Reads native calls for the use cases that are served."""
+    """Reads native calls for the use cases that are served: those that `serve` named last."""
 
-    def __init__(self, usecases: Mapping[str, UseCase], timeout_s: float) -> None:
-        self._usecases = usecases
-        self._inputs = {name: InputFields(usecase) for name, usecase in usecases.items()}
+    def __init__(self, timeout_s: float, usecases: Mapping[str, UseCase] | None = None) -> None:
         self._timeout_s = timeout_s
+        self.serve(usecases or {})
+
+    def serve(self, usecases: Mapping[str, UseCase]) -> None:
+        """From now on these; what was read before goes on with what it was read for."""
+        self._inputs = {name: InputFields(usecase) for name, usecase in usecases.items()}
+        self._usecases = usecases
 
     def read(self, body: Any, call_id: str, caller: Caller, started: float) -> Call:
         """A native call. `started` (time.monotonic() seconds) is when its time began to run.

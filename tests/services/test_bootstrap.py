@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from registry.errors import ModelNotFound, PackageRefused
-from services.bootstrap import Edges, bootstrap, load_usecases
+from services.bootstrap import Edges, bootstrap
+from services.catalogue import load_usecases
 from services.errors import ConfigError
 from services.hash_key import load_hash_key
 from services.model_shelf import ModelShelf
