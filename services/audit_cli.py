@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import asdict
 from heapq import nlargest
 from pathlib import Path
@@ -38,11 +39,12 @@ def show(
     """
     if (decision is None) == (last is None):
         raise ConfigError("expected either an ID or --last N")
-    from services.journal_reader import find_decision, read_entries
+    from services.evidence.running import find_in_home
+    from services.journal_reader import read_entries
 
     folder = _journal()
     if decision is not None:
-        entry = find_decision(folder, decision)
+        entry = find_in_home(decision)
         if entry is None:
             raise NotFound(f"there is no decision with this id in {folder.name}/")
         typer.echo(json.dumps(entry.record, indent=None if as_json else 2))
@@ -101,16 +103,23 @@ def verify_one(
     jwks: Annotated[
         Path | None, typer.Option(help="The public keys; default: keys/jwks.json of this home.")
     ] = None,
+    decision: Annotated[str | None, typer.Option(help="The id that it must be the receipt of.")] = None,
+    answer: Annotated[Path | None, typer.Option(help="JSON file: the answer's `output`, redacted.")] = None,
+    request: Annotated[Path | None, typer.Option(help="JSON file: the request's `input`, redacted.")] = None,
+    max_age_s: Annotated[float | None, typer.Option(min=0, help="How old it may be, in seconds.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a receipt, offline, with the public keys alone. Exit code 1 when it cannot be trusted.
+    """Check a receipt, offline, with the public keys alone. Exit code 1 when it cannot be trusted, or is not
+    of the decision, answer or request that you say.
 
-    Example: switchyard receipt verify answer.jws --jwks jwks.json
+    Example: switchyard receipt verify answer.jws --jwks jwks.json --decision 0198f2…
     """
-    from services.receipt_check import verify_receipt
+    from services.receipt_check import Expected, check_expected, verify_receipt
 
+    expected = Expected(decision, _read_object(answer), _read_object(request), max_age_s)
     try:
         claims = verify_receipt(_read_receipt(receipt), _read_jwks(jwks))
+        check_expected(claims, expected, time.time())
     except ReceiptRefused as refused:
         if as_json:
             typer.echo(json.dumps({"valid": False, "reason": refused.message}))
@@ -147,6 +156,18 @@ def _read_receipt(given: str) -> str:
         raise ConfigError(f"{given[:80]}: is neither a receipt nor a file that can be read") from error
 
 
+def _read_object(file: Path | None) -> dict[str, object] | None:
+    if file is None:
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: expected a file with one JSON object") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file}: expected a file with one JSON object")
+    return found
+
+
 def _read_jwks(given: Path | None, *, or_none: bool = False) -> dict[str, Any]:
     from services.settings import load_settings
 
@@ -161,9 +182,11 @@ def _read_jwks(given: Path | None, *, or_none: bool = False) -> dict[str, Any]:
 
 
 def _line(record: dict[str, Any]) -> str:
-    time = str(record.get("ts", ""))[:19].replace("T", " ")
-    state = "  degraded" if record["degraded"] else ""
-    return f"{record['id']}  {time}  {record['tenant']}  {record['use_case']}  {record['route']}{state}"
+    at = str(record.get("ts", ""))[:19].replace("T", " ")
+    begin = f"{record['id']}  {at}  {record['tenant']}  {record['use_case']}"
+    if "removed" in record:
+        return f"{begin}  content removed by retention"
+    return f"{begin}  {record['route']}{'  degraded' if record['degraded'] else ''}"
 
 
 def _journal() -> Path:

@@ -5,6 +5,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from joserfc import jws
@@ -12,11 +13,13 @@ from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import OKPKey
 
 from services.errors import ReceiptRefused
+from services.privacy.hashing import content_digest
 from services.receipts import FORMAT, TYPE
 from services.signer import ALGORITHMS, REGISTRY
 from services.synthesis import answer_digest
 
 MAX_CHARACTERS = 64 * 1024
+CLOCKS_MAY_DIFFER_S = 60.0
 _HEADER = frozenset({"alg", "kid", "typ"})
 _CLAIMS: Mapping[str, tuple[type, ...]] = {
     "v": (int,), "id": (str,), "iat": (int,), "tenant": (str,), "use_case": (str,), "versions": (dict,),
@@ -52,6 +55,35 @@ def check_answer(claims: Mapping[str, Any], decision_id: str, output: Mapping[st
     if claims["answer"].get("sha256") != answer_digest(output):
         hint = " as it was redacted" if claims["answer"].get("redacted") else ""
         raise ReceiptRefused(f"is not the receipt of this answer{hint}: the digests differ")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What its receiver knows of the decision; None where not known. `output` and `request` as they were
+    redacted: where a text held no personal data, as it was sent. `max_age_s` in seconds."""
+
+    decision_id: str | None = None
+    output: Mapping[str, object] | None = None
+    request: Mapping[str, object] | None = None
+    max_age_s: float | None = None
+
+
+def check_expected(claims: Mapping[str, Any], expected: Expected, now: float) -> None:
+    """Is this the receipt of what its receiver has, and not another's used a second time? `now` in seconds
+    since 1970. Raises `ReceiptRefused` with the first thing that does not fit."""
+    if expected.decision_id is not None and claims["id"] != expected.decision_id:
+        raise ReceiptRefused("is the receipt of another decision: it was used a second time")
+    if expected.request is not None:
+        digest = content_digest(claims["use_case"], expected.request)
+        if claims["request"].get("sha256") != digest:
+            raise ReceiptRefused("is not the receipt of this request as it was redacted: the digests differ")
+    if expected.output is not None:
+        check_answer(claims, claims["id"], expected.output)
+    age_s = now - claims["iat"]
+    if expected.max_age_s is not None and age_s > expected.max_age_s:
+        raise ReceiptRefused(f"is {age_s:.0f} s old: expected at most {expected.max_age_s:g}")
+    if expected.max_age_s is not None and age_s < -CLOCKS_MAY_DIFFER_S:
+        raise ReceiptRefused("was issued in the future: one of the clocks is wrong")
 
 
 def _header(receipt: str, type_: str) -> Mapping[str, Any]:

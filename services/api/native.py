@@ -1,6 +1,7 @@
 """The native calls: decide, look a decision up, verify a receipt, the public keys."""
 
 import asyncio
+import time
 from typing import Any
 
 from services.api.body import parse_json
@@ -8,12 +9,13 @@ from services.api.fields import kind, refuse_unknown, text
 from services.api.idempotency import answer_once
 from services.api.messages import Request, Response, respond
 from services.errors import InputError, NotFound, ReceiptRefused
-from services.receipt_check import MAX_CHARACTERS, check_answer, verify_receipt
+from services.receipt_check import MAX_CHARACTERS, Expected, check_expected, verify_receipt
 from services.receipt_keys import public_jwks
 from services.runtime import Runtime
 from services.values import Call, Decision
 
 ID_LENGTH = 32
+MAX_AGE_S = 10**10
 
 
 async def decide(request: Request, runtime: Runtime) -> Response:
@@ -45,19 +47,22 @@ async def decision(request: Request, runtime: Runtime) -> Response:
 
 
 async def verify(request: Request, runtime: Runtime) -> Response:
-    """`POST /v1/receipts/verify`: is this receipt ours, and, with `id` and `output`, of that answer?"""
+    """`POST /v1/receipts/verify`: is this receipt ours, and of what the caller expects it to be?"""
     body = await request.body(runtime.settings.max_body_bytes, runtime.settings.body_timeout_s)
     given = parse_json(body, runtime.settings.max_json_depth)
     if not isinstance(given, dict):
         raise InputError("body", f"body: expected an object, got {kind(given)}")
-    refuse_unknown("body", given, ("receipt", "id", "output"))
+    refuse_unknown("body", given, ("receipt", "id", "output", "request", "max_age_s"))
     receipt = text("receipt", given.get("receipt"), 1, MAX_CHARACTERS)
-    if ("id" in given) != ("output" in given):
-        raise InputError("id", "id: give `id` and `output` together, or neither")
+    expected = Expected(
+        decision_id=text("id", given["id"], 1, 64) if "id" in given else None,
+        output=_object("output", given["output"]) if "output" in given else None,
+        request=_object("request", given["request"]) if "request" in given else None,
+        max_age_s=_seconds("max_age_s", given["max_age_s"]) if "max_age_s" in given else None,
+    )
     try:
         claims = verify_receipt(receipt, public_jwks(runtime.keys_dir))
-        if "id" in given:
-            check_answer(claims, text("id", given["id"], 1, 64), _object("output", given["output"]))
+        check_expected(claims, expected, time.time())
     except ReceiptRefused as refused:
         return respond({"valid": False, "reason": refused.message, "claims": None})
     return respond({"valid": True, "reason": None, "claims": claims})
@@ -86,6 +91,12 @@ def decision_json(decision: Decision) -> dict[str, Any]:
 
 def _answer(decision: Decision) -> Response:
     return respond(decision_json(decision))
+
+
+def _seconds(where: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_AGE_S:
+        raise InputError(where, f"{where}: expected a number of seconds from 0 to {MAX_AGE_S}")
+    return float(value)
 
 
 def _object(where: str, value: object) -> dict[str, object]:

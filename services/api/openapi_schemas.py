@@ -128,17 +128,16 @@ ANSWER_HEADERS: Schema = {
     for name in ("route", "decision-id", "receipt", "ignored")
 }
 
-VERIFY_REQUEST: Schema = {
-    **obj(
-        {
-            "receipt": {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": "\\S"},
-            "id": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "\\S"},
-            "output": {"type": "object"},
-        },
-        ("receipt",),
-    ),
-    "dependentRequired": {"id": ["output"], "output": ["id"]},
-}
+VERIFY_REQUEST: Schema = obj(
+    {
+        "receipt": {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": "\\S"},
+        "id": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "\\S"},
+        "output": {"type": "object"},
+        "request": {"type": "object"},
+        "max_age_s": {"type": "number", "minimum": 0, "maximum": 10**10},
+    },
+    ("receipt",),
+)
 
 COMMON: Schema = {
     "Error": obj(

@@ -21,6 +21,7 @@ from services.evidence.shipping import Round, Shipment
 from services.evidence.signed_log import SignedLog
 from services.evidence.verify import EvidenceReport, verify_evidence
 from services.journal import Journal
+from services.journal_reader import Entry
 from services.settings import ServiceSettings, load_settings
 from services.signer import Signer
 from services.state.database import DECISIONS, Database
@@ -99,6 +100,16 @@ def build_evidence(
         shipper = Shipper(shipment, lock, every_s=settings.shipping_s, on_round=on_round)
     finder = DecisionFinder(settings.journal_dir, store if settings.shipping else None, node)
     return Evidence(checkpointer, shipper, finder, database)
+
+
+def find_in_home(decision_id: str) -> Entry | None:
+    """One decision: in the database where there is one, else in the files."""
+    settings = load_settings()
+    has_store = settings.database_url is not None or settings.decisions_db.exists()
+    node = node_id(settings.keys_dir) if (settings.keys_dir / "node.id").exists() else ""
+    with open_decisions(settings) as database:
+        store = Decisions(database) if has_store else None
+        return DecisionFinder(settings.journal_dir, store, node).find(decision_id)
 
 
 def retain_home(now: datetime, *, dry_run: bool) -> list[FileOutcome]:

@@ -8,6 +8,7 @@ import string
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,8 @@ from joserfc.jwk import OctKey, OKPKey, RSAKey
 
 from services.errors import ReceiptRefused
 from services.journal_file import Appended
-from services.receipt_check import check_answer, verify_receipt
+from services.privacy.hashing import content_digest
+from services.receipt_check import Expected, check_answer, check_expected, verify_receipt
 from services.receipt_keys import public_jwks, rotate_receipt_key
 from services.receipts import TYPE, Receipts
 from services.signer import REGISTRY
@@ -288,3 +290,28 @@ def test_a_receipt_says_whether_the_delivered_answer_differs_from_the_redacted_o
     assert plain["answer"]["redacted"] is False
     holding = outcome({**OUTPUT, "reply": "Your <CARD_1> is blocked."})
     assert verify_receipt(receipts.issue(envelope, holding, APPENDED), jwks)["answer"]["redacted"] is True
+
+
+@pytest.mark.parametrize(
+    ("expected", "reason"),
+    [
+        (Expected(decision_id="f" * 32), "another decision"),
+        (Expected(output={"reply": "Another.", "intent": "x"}), "not the receipt of this answer"),
+        (Expected(request={"text": "another"}), "not the receipt of this request"),
+        (Expected(max_age_s=10), "is 100 s old: expected at most 10"),
+    ],
+)
+def test_a_receipt_used_again_for_something_else_is_refused_with_the_reason(tmp_path, expected, reason):
+    fields = {"text": "hello"}
+    asked = replace(ENVELOPE, fields=fields, digest=content_digest("support", fields))
+    receipts = Receipts(tmp_path)
+    claims = verify_receipt(receipts.issue(asked, outcome(), APPENDED), public_jwks(tmp_path))
+    check_expected(claims, Expected(ENVELOPE.id, OUTPUT, fields, 1000), claims["iat"] + 100)
+    with pytest.raises(ReceiptRefused, match=reason):
+        check_expected(claims, expected, claims["iat"] + 100)
+
+
+def test_a_receipt_of_the_future_has_no_age(receipt, jwks):
+    claims = verify_receipt(receipt, jwks)
+    with pytest.raises(ReceiptRefused, match="in the future"):
+        check_expected(claims, Expected(max_age_s=10), claims["iat"] - 100)
