@@ -91,6 +91,7 @@ class CloudSpec(Strict):
     output_schema: str
     budget: BudgetSpec
     timeout_s: float = Field(default=8, gt=0, le=120)
+    retries: int = Field(default=1, ge=0, le=3)  # of the same endpoint, where nothing can have been billed
     max_output_tokens: int = Field(default=200, ge=1, le=8192)
 
 

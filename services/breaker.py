@@ -1,6 +1,6 @@
 """One circuit breaker: a frozen state and pure rules. `services.breakers` shares it among workers.
 
-closed -> open        enough calls of the window failed, or were slow
+closed -> open        enough calls of the window failed, or were slow; or the endpoint said when to come back
 open -> half_open     its time is over, and somebody claims a probe
 half_open -> closed   every probe was good
 half_open -> open     one probe failed or was slow: open for twice as long, up to a bound
@@ -22,6 +22,7 @@ class BreakerSettings:
 
     `probe_lease_s` is how long probes may be out before they count as lost (their worker was killed):
     longer than any call to the endpoint may take. `refresh_s` is how often workers compare notes.
+    `max_told_s` bounds how long an endpoint that says so itself (`Retry-After`) is left alone.
     """
 
     window_s: int = 30
@@ -35,6 +36,7 @@ class BreakerSettings:
     probes: int = 2
     probe_lease_s: float = 30.0
     refresh_s: float = 0.2
+    max_told_s: float = 3600.0
 
     def __post_init__(self) -> None:
         good = (
@@ -48,6 +50,7 @@ class BreakerSettings:
             and self.probes >= 1
             and self.probe_lease_s > 0
             and self.refresh_s > 0
+            and self.max_told_s > 0
         )
         if not good:
             raise ValueError(
@@ -86,16 +89,17 @@ class Counts:
 class Event:
     """Something that happened to a breaker at `at_ms`.
 
-    `trip`: the window was bad. `claim`: somebody wants to probe. `good`, `bad`, `unused`: how a probe
-    of `epoch` ended (unused: the call was never made, or was given up). `luck`, within [0, 1), spreads
-    the open times.
+    `trip`: the window was bad. `told`: the endpoint wants to be left alone for `wait_s`. `claim`: somebody
+    wants to probe. `good`, `bad`, `unused`: how a probe of `epoch` ended (unused: the call was never made,
+    or was given up). `luck`, within [0, 1), spreads the open times.
     """
 
-    kind: Literal["trip", "claim", "good", "bad", "unused"]
+    kind: Literal["trip", "told", "claim", "good", "bad", "unused"]
     at_ms: int
     epoch: int = 0
     reason: str = ""
     luck: float = 0.0
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ def step(breaker: Breaker, event: Event, settings: BreakerSettings) -> Breaker:
         return _claimed(breaker, event.at_ms, settings)
     if event.epoch != breaker.epoch:
         return breaker
+    if event.kind == "told":
+        return _left_alone(breaker, event, settings) if breaker.phase != "open" else breaker
     if event.kind == "trip":
         return _opened(breaker, event, settings) if breaker.phase == "closed" else breaker
     if breaker.phase != "half_open":
@@ -171,10 +177,15 @@ def _opened(breaker: Breaker, event: Event, settings: BreakerSettings) -> Breake
     return Breaker("open", breaker.epoch + 1, until_ms, breaker.opens + 1, reason=event.reason)
 
 
+def _left_alone(breaker: Breaker, event: Event, settings: BreakerSettings) -> Breaker:
+    """Open for as long as the endpoint said: that is a queue and no fault, so no later time grows by it."""
+    until_ms = event.at_ms + round(min(event.wait_s, settings.max_told_s) * 1000)
+    return Breaker("open", breaker.epoch + 1, until_ms, breaker.opens, reason=event.reason)
+
+
 def _over(breaker: Breaker, now_ms: int, settings: BreakerSettings) -> bool:
     """Is `until_ms` reached? An end farther ahead than any can be means that the clock went back."""
-    longest_s = (
-        settings.max_open_s * (1 + settings.jitter) if breaker.phase == "open" else settings.probe_lease_s
-    )
+    open_s = max(settings.max_open_s * (1 + settings.jitter), settings.max_told_s)
+    longest_s = open_s if breaker.phase == "open" else settings.probe_lease_s
     left_ms = breaker.until_ms - now_ms
     return left_ms <= 0 or left_ms > longest_s * 1000 + 1

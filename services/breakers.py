@@ -126,6 +126,12 @@ class Breakers:
             self._judge(one, now_ms)
         return None
 
+    def told(self, permit: Permit, wait_s: float) -> None:
+        """The endpoint answered that it wants to be asked again in `wait_s`, and not before."""
+        why = f"it asked to be left alone for {wait_s:g} s"
+        event = Event("told", self._now_ms(), permit.epoch, why, wait_s=wait_s)
+        self._happened(self._one(permit.endpoint), event)
+
     def release(self, permit: Permit) -> None:
         """The call was not made, or was given up without saying anything about the endpoint."""
         if permit.probe:

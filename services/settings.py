@@ -25,6 +25,7 @@ class EndpointSettings(BaseModel):
     base_url: str = Field(pattern=r"^https?://", repr=False)  # may hold a password
     api_key: SecretStr = SecretStr("none")
     model: str = Field(min_length=1)
+    echoes: str | None = None  # the model's name in its answers, where that is another (a deployment's …)
     region: str | None = None
     on_premises: bool = False
     attested: bool = False

@@ -81,6 +81,7 @@ class FakeChat:
     prices: Prices = field(default_factory=lambda: Prices.from_usd(1.0, 2.0, 0.5))
     reply: ChatReply | None = None
     error: Exception | None = None
+    errors: list[Exception] = field(default_factory=list)  # one for each of the first questions
     prompts: list[tuple[str, str]] = field(default_factory=list)
     timeouts_s: list[float] = field(default_factory=list)
 
@@ -89,6 +90,8 @@ class FakeChat:
     ) -> ChatReply:
         self.prompts.append((system, user))
         self.timeouts_s.append(timeout_s)
+        if self.errors:
+            raise self.errors.pop(0)
         if self.error:
             raise self.error
         return self.reply or chat_reply('{"reply": "An answer.", "intent": "out_of_scope"}')

@@ -6,6 +6,7 @@ Foreign exceptions are translated here, once. No message holds anything of promp
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from services.targets.chat import ChatReply
 from services.targets.transport import BodyEncoded, BodyTooLarge, bounded_client
 
 MAX_BODY_BYTES = 1024 * 1024
+_VERSION = re.compile(r"[-:@](\d{4}-\d{2}-\d{2}|\d{8}|\d{3,4}|v?\d+(\.\d+)+|latest)")
+"""What may follow the asked name: a date or a version, not another model's name (`-mini`)."""
 
 
 class ChatEndpoint:
@@ -30,6 +33,7 @@ class ChatEndpoint:
         self.region = settings.region
         self.on_premises = settings.on_premises
         self.attested = settings.attested
+        self._echo = settings.echoes or settings.model
         self.prices = _prices(settings)
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, which may hold a password
         self._client = AsyncOpenAI(
@@ -66,7 +70,7 @@ class ChatEndpoint:
             raise _connection(error) from None
         except OpenAIError as error:
             raise TargetFailed("client_error", f"could not be asked: {type(error).__name__}") from None
-        return _reply(response.content)
+        return _reply(response.content, self._echo)
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -79,6 +83,13 @@ def _prices(settings: EndpointSettings) -> Prices:
     return Prices.from_usd(
         settings.usd_per_million_input, settings.usd_per_million_output, settings.usd_per_million_cached
     )
+
+
+def _is_model(said: object, asked: str) -> bool:
+    """Endpoints may leave the name out, or say which version of the model it was."""
+    if said is None or said == asked:
+        return True
+    return isinstance(said, str) and said.startswith(asked) and bool(_VERSION.fullmatch(said[len(asked) :]))
 
 
 def _status(error: APIStatusError) -> TargetFailed | TargetRefused:
@@ -110,8 +121,8 @@ def _connection(error: APIConnectionError) -> TargetFailed:
     return TargetFailed("broken_connection", f"the connection broke ({kind})", cost_usd=None)
 
 
-def _reply(body: bytes) -> ChatReply:
-    """A chat completion, taken as strictly as we use it."""
+def _reply(body: bytes, model: str) -> ChatReply:
+    """A chat completion, taken as strictly as we use it, of the model that was asked."""
     try:
         data = json.loads(body)
         choice = data["choices"][0]
@@ -120,6 +131,10 @@ def _reply(body: bytes) -> ChatReply:
         finish = choice.get("finish_reason")
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise TargetFailed("bad_response", "its response is not a chat completion", cost_usd=None) from None
+    if not _is_model(data.get("model"), model):
+        # Priced, tested and approved was another one; what this answer cost, nobody knows.
+        message = "another model answered than was asked; name it in the endpoint's `echoes` if it is right"
+        raise TargetFailed("wrong_model", message, cost_usd=None)
     refused = bool(refusal) or finish == "content_filter"
     text = content if isinstance(content, str) else None
     raw = data.get("usage")

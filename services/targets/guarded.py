@@ -6,6 +6,7 @@ cost after it, and how it went is told to the breaker. Whatever ends a call give
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ from services.prices import (
     usd_from_nanos,
     worst_case_usd,
 )
+from services.retry import pause_before_retry
 from services.targets import Target
 from services.targets.answer_schema import AnswerSchema
 from services.targets.cloud import CloudTarget
@@ -67,6 +69,7 @@ class GuardedTarget(Target):
         self._fixed_tokens = prompt_tokens_upper_bound([prompt.system, json.dumps(schema.on_the_wire)])
         self._limits = _limits(usecase)
         self._timeout_s = usecase.cloud.timeout_s
+        self._retries = usecase.cloud.retries
         self._max_output_tokens = usecase.cloud.max_output_tokens
         self._breakers = breakers
         self._budgets = budgets
@@ -96,11 +99,29 @@ class GuardedTarget(Target):
         return None
 
     async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer:
+        failed: TargetFailed | None = None
+        for turn in range(self._retries + 1):
+            try:
+                return await self._once(envelope, usecase, deadline, turn)
+            except NotAsked:
+                if failed is None:
+                    raise
+                break  # what closed the way after a failure says less than the failure
+            except TargetFailed as failure:
+                failed = failure
+            pause_s = pause_before_retry(failed, turn, deadline - time.monotonic(), random.random())  # noqa: S311  — jitter
+            if turn == self._retries or pause_s is None:
+                break
+            await asyncio.sleep(pause_s)
+        assert failed is not None  # the loop runs at least once
+        raise failed if turn == 0 else _asked_again(failed, turn)
+
+    async def _once(self, envelope: Envelope, usecase: UseCase, deadline: float, turn: int) -> Answer:
         permit = await self._breakers.permit(self._endpoint)
         if isinstance(permit, Blocked):
             raise NotAsked(f"its breaker lets no call through: {permit.reason}")
         try:
-            reservation = None if self._prices.free else await self._reserve(envelope)
+            reservation = None if self._prices.free else await self._reserve(envelope, turn)
         except BaseException:
             self._breakers.release(permit)
             raise
@@ -115,6 +136,7 @@ class GuardedTarget(Target):
         deadline: float,
     ) -> Answer:
         works: bool | None = False  # what this call says of the endpoint; None: nothing
+        wait_s: float | None = None
         cost_usd: float | None = None  # None: nobody knows, so all that was held counts
         started = time.monotonic()
         try:
@@ -125,7 +147,7 @@ class GuardedTarget(Target):
             works, cost_usd = True, refusal.cost_usd
             raise
         except TargetFailed as failure:
-            cost_usd = failure.cost_usd
+            cost_usd, wait_s = failure.cost_usd, failure.retry_after_s
             if failure.kind in _CALLERS_FAULT:
                 works = True
             elif failure.kind == "timeout":
@@ -135,7 +157,9 @@ class GuardedTarget(Target):
             works = self._cut_off(started)  # at the deadline, or the caller has gone
             raise
         finally:
-            if works is None:
+            if wait_s is not None:
+                self._breakers.told(permit, wait_s)
+            elif works is None:
                 self._breakers.release(permit)
             else:
                 self._breakers.record(permit, works, time.monotonic() - started)
@@ -148,7 +172,7 @@ class GuardedTarget(Target):
         fair_s = min(self._timeout_s, self._breakers.settings.slow_call_s)
         return False if time.monotonic() - started >= 0.99 * fair_s else None
 
-    async def _reserve(self, envelope: Envelope) -> Reservation:
+    async def _reserve(self, envelope: Envelope, turn: int) -> Reservation:
         tokens = self._fixed_tokens + prompt_tokens_upper_bound([self._prompt.render(envelope.fields)])
         held = await self._budgets.reserve(
             envelope.tenant,
@@ -157,7 +181,7 @@ class GuardedTarget(Target):
             self._timeout_s + _SPARE_S,
             envelope.id,
             self._limits.capped(envelope.max_cost_usd),
-            attempt=self.name,
+            attempt=f"{self.name}#{turn}" if turn else self.name,
         )
         if isinstance(held, Refused):
             raise NotAsked(held.reason)
@@ -168,6 +192,11 @@ class GuardedTarget(Target):
         settled = await self._budgets.settle(reservation, nanos)
         if self._on_settled:
             self._on_settled(self._endpoint, settled)
+
+
+def _asked_again(failure: TargetFailed, turns: int) -> TargetFailed:
+    message = f"{failure.message}; asked {turns + 1} times"
+    return TargetFailed(failure.kind, message, cost_usd=failure.cost_usd, retry_after_s=failure.retry_after_s)
 
 
 _LARGEST_USD = float(MAX_NANOS // 1_000_000_000)

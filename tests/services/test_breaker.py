@@ -105,7 +105,27 @@ def test_probes_that_never_came_back_are_given_up_after_their_lease() -> None:
     assert step(anew, Event("good", NOW, breaker.epoch), RULES) is anew
 
 
-@pytest.mark.parametrize("kind", ["trip", "good", "bad", "unused"])
+def told(breaker: Breaker, wait_s: float) -> Breaker:
+    return step(breaker, Event("told", NOW, breaker.epoch, "it asked to", wait_s=wait_s), RULES)
+
+
+@pytest.mark.parametrize("breaker", [Breaker(), on_trial()], ids=["closed", "on trial"])
+def test_an_endpoint_that_says_when_to_come_back_is_left_alone_until_then(breaker: Breaker) -> None:
+    """Longer than it would have been for a fault, within a bound; and the next fault is not dearer for it."""
+    waits = told(breaker, 300)
+    assert view(waits, NOW + 299_999, RULES).phase == "open"
+    assert view(waits, NOW + 300_000, RULES).phase == "half_open"
+    assert waits.opens == breaker.opens
+    assert told(breaker, 1e9).until_ms == NOW + 3_600_000
+
+
+def test_an_open_breaker_stays_as_it_is_when_told() -> None:
+    """A late answer of a call made before it opened."""
+    waits = opened()
+    assert told(waits, 300) is waits
+
+
+@pytest.mark.parametrize("kind", ["trip", "told", "good", "bad", "unused"])
 @pytest.mark.parametrize("breaker", [replace(phase, epoch=7) for phase in (Breaker(), opened(), on_trial())])
 def test_what_belongs_to_an_earlier_epoch_changes_nothing(kind: str, breaker: Breaker) -> None:
     assert step(breaker, Event(kind, NOW, 6), RULES) is breaker  # type: ignore[arg-type]  # one of its kinds

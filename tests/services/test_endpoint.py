@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from services.errors import TargetFailed, TargetRefused
 from services.prices import UNPRICED, Prices, Usage
 from services.settings import EndpointSettings
-from services.targets.endpoint import ChatEndpoint
+from services.targets.endpoint import ChatEndpoint, _is_model
 from tests.scripted_endpoint import ScriptedEndpoint
 
 SECRET = "the prompt holds a secret"
@@ -72,6 +72,44 @@ async def test_each_failure_of_the_wire_has_a_kind_is_not_retried_and_holds_no_c
     assert len(scripted.requests) == (0 if behaviour == "refuse" else 1)
     assert SECRET not in caplog.text + raised.value.message
     assert "sk-test" not in caplog.text
+
+
+async def test_an_answer_of_another_model_than_was_asked_is_a_failure_of_unknown_cost(scripted):
+    scripted.will("wrong_model")
+    with pytest.raises(TargetFailed) as raised:
+        await ask(scripted)
+    assert (raised.value.kind, raised.value.cost_usd) == ("wrong_model", None)
+    assert "another-model" not in raised.value.message, "a name that a stranger chose is not repeated"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "right"),
+    [
+        ("gpt-4o", "gpt-4o", True),
+        ("gpt-4o", "gpt-4o-2024-11-20", True),
+        ("gpt-4", "gpt-4-0613", True),
+        ("claude-x", "claude-x-20251101", True),
+        ("llama3", "llama3:latest", True),
+        ("m", None, True),
+        ("gpt-4o", "gpt-4o-mini", False),
+        ("gpt-4o", "gpt-4o-mini-2024-07-18", False),
+        ("gpt-4o", "gpt-4", False),
+        ("m", 7, False),
+        ("m", "", False),
+    ],
+)
+def test_a_dated_version_is_the_model_and_a_sister_is_not(asked, said, right):
+    assert _is_model(said, asked) is right
+
+
+async def test_a_deployment_may_give_its_model_another_name(scripted):
+    scripted.will("wrong_model")
+    configured = EndpointSettings(base_url=scripted.url, model="scripted", echoes="another-model")
+    endpoint = ChatEndpoint("primary", configured)
+    try:
+        assert (await endpoint.ask("s", "u", FORMAT, 50, 5.0)).finish_reason == "stop"
+    finally:
+        await endpoint.aclose()
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "hang_mid_body", "slow_drip"])

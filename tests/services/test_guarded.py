@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from feature_checks.usecase import UseCase
 from services.bootstrap import Edges, bootstrap
 from services.breakers import Permit
 from services.budget import BudgetLimits, Reservation
@@ -44,7 +45,15 @@ from tests.scripted_endpoint import ScriptedEndpoint
 from tests.served import FakePlaced
 from tests.services.counting import DeadStore, SetClock
 
-USECASE = support()
+
+def with_retries(retries: int) -> UseCase:
+    """The shipped use case, with so many retries of one endpoint."""
+    usecase = support()
+    assert usecase.cloud is not None
+    return usecase.model_copy(update={"cloud": usecase.cloud.model_copy(update={"retries": retries})})
+
+
+USECASE = with_retries(0)
 PROMPT, SCHEMA = load_prompt(USECASE), load_answer_schema(USECASE)
 PRICES = Prices.from_usd(0.1, 0.2, 0.05)
 CALL_NANOS = 120_000  # what FakeChat's 1000 and 100 tokens cost then
@@ -54,15 +63,18 @@ REQUEST_NANOS = 2_000_000  # usd_per_request of the use case
 class Rig:
     """One guarded endpoint with a real store of its own, and a clock set by hand."""
 
-    def __init__(self, folder: Path, chat: FakeChat, store: Counters | None = None) -> None:
+    def __init__(
+        self, folder: Path, chat: FakeChat, store: Counters | None = None, usecase: UseCase = USECASE
+    ) -> None:
+        self.usecase = usecase
         self.clock = SetClock()
         self.store = store or SqliteCounters(folder / "counters.db", timeout_s=10, clock_ms=self.clock.ms)
         self.guards = Guards(self.store, [chat.name], self.clock.s)
-        self.target = self.guards.around(CloudTarget(chat, PROMPT, SCHEMA), chat, PROMPT, SCHEMA, USECASE)
+        self.target = self.guards.around(CloudTarget(chat, PROMPT, SCHEMA), chat, PROMPT, SCHEMA, usecase)
 
     async def answer(self, within_s: float = 60.0, **changes: Any) -> Answer:
         envelope = replace(envelope_of(USECASE), **changes)
-        return await self.target.answer(envelope, USECASE, time.monotonic() + within_s)
+        return await self.target.answer(envelope, self.usecase, time.monotonic() + within_s)
 
     async def used(self) -> tuple[int, int]:
         """Spent and reserved today, in nano-USD."""
@@ -79,8 +91,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path, chat: FakeChat, store: Counters | None = None) -> AsyncIterator[Rig]:
-    made = Rig(folder, chat, store)
+async def rig(
+    folder: Path, chat: FakeChat, store: Counters | None = None, usecase: UseCase = USECASE
+) -> AsyncIterator[Rig]:
+    made = Rig(folder, chat, store, usecase)
     await made.guards.start()
     try:
         yield made
