@@ -11,7 +11,8 @@ from services.state.decisions import Decisions, Position, Raced
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 32
+"""Small, so that its thread never holds the interpreter for long: requests come first."""
 
 
 @dataclass(frozen=True, slots=True)
