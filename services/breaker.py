@@ -111,6 +111,23 @@ class BreakerState:
     retry_after_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave to make one call. Give it back with `record`, or `release` if there was no outcome."""
+
+    endpoint: str
+    epoch: int
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """No call just now; `retry_after_s` says when it is worth asking again."""
+
+    reason: str
+    retry_after_s: float
+
+
 def step(breaker: Breaker, event: Event, settings: BreakerSettings) -> Breaker:
     """The breaker after `event`; the same one where the event changes nothing. A claim that changes
     nothing was not granted."""

@@ -12,10 +12,20 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from uuid import uuid4
 
-from services.breaker import Breaker, BreakerSettings, BreakerState, Event, step, verdict, view
+from services.breaker import (
+    Blocked,
+    Breaker,
+    BreakerSettings,
+    BreakerState,
+    Event,
+    Permit,
+    step,
+    verdict,
+    view,
+)
 from services.breaker_window import Window
 from services.state.counters import BreakerStore, Cell, CountersDown
 
@@ -26,23 +36,6 @@ _REMEMBERED = 64  # events kept for replay; older ones belong to epochs that nob
 _SLOWEST_REFRESH_S = 5.0  # while the store is down
 _PROMPT_S = 1.0
 _PATIENCE_S = 5.0  # with a last sync, when this worker stops
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """Leave to make one call. Give it back with `record`, or `release` if there was no outcome."""
-
-    endpoint: str
-    epoch: int
-    probe: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """No call just now; `retry_after_s` says when it is worth asking again."""
-
-    reason: str
-    retry_after_s: float
 
 
 class Breakers:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 from feature_checks.usecase import UseCase
-from services.breakers import Blocked, Breakers, Permit
+from services.breaker import Blocked, Permit
+from services.breakers import Breakers
 from services.budget import BudgetLimits, Refused, Reservation, Settled
 from services.budgets import Budgets
 from services.errors import ConfigError, NotAsked, TargetFailed, TargetRefused

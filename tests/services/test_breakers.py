@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from services.breaker import BreakerSettings, BreakerState
-from services.breakers import Blocked, Breakers, Permit
+from services.breaker import Blocked, BreakerSettings, BreakerState, Permit
+from services.breakers import Breakers
 from services.state.counters import Bucket, Cell, SyncReply
 from tests.services.counting import KINDS, Counters, DeadStore, SetClock, opened
 

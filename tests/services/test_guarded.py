@@ -13,7 +13,7 @@ import pytest
 
 from feature_checks.usecase import UseCase
 from services.bootstrap import Edges, bootstrap
-from services.breakers import Permit
+from services.breaker import Permit
 from services.budget import BudgetLimits, Reservation
 from services.errors import ConfigError, NotAsked, TargetFailed, TargetRefused
 from services.guards import Counters, Guards, open_counters
