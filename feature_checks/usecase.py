@@ -95,6 +95,12 @@ class CloudSpec(Strict):
     max_output_tokens: int = Field(default=200, ge=1, le=8192)
 
 
+class StaleSpec(Strict):
+    """Plan step `stale`: how old an earlier answer to the very same request may be."""
+
+    max_age_s: float = Field(gt=0, le=30 * 86_400)
+
+
 class ReviewSpec(Strict):
     when: tuple[Literal["low_confidence", "validator_failed"], ...] = Field(default=(), strict=False)
     sample_rate: float = Field(default=0.0, ge=0, le=1)
@@ -131,6 +137,7 @@ class UseCase(Strict):
     local: LocalSpec | None = None
     plan: tuple[Step, ...] = Field(min_length=1, strict=False)
     cloud: CloudSpec | None = None
+    stale: StaleSpec | None = None
     verify: tuple[Verify, ...] = Field(default=(Verification("output_schema"),), strict=False)
     safe_default: Mapping[str, Any]
     review: ReviewSpec = ReviewSpec()
@@ -149,7 +156,7 @@ class UseCase(Strict):
             raise ValueError("plan: a step is named twice")
         if "safe_default" in self.plan and self.plan[-1] != "safe_default":
             raise ValueError("plan: safe_default must come last, since nothing after it is ever tried")
-        for step, part in (("local", self.local), ("cloud", self.cloud)):
+        for step, part in (("local", self.local), ("cloud", self.cloud), ("stale", self.stale)):
             if step in self.plan and part is None:
                 raise ValueError(f"plan: names '{step}', but there is no '{step}:' section")
         if extra := set(self.safe_default) ^ set(self.output):

@@ -26,7 +26,7 @@ async def attempt_in_order(
 ) -> tuple[list[AttemptRecord], Given | None]:
     """What happened with each target up to the one that answered, left-out ones in their place.
 
-    After a model's refusal for safety only stand-ins (`stale`, `safe_default`) may answer.
+    After a model's refusal for safety only what sees nothing of the request (`safe_default`) may answer.
     `deadline` is in time.monotonic() seconds; stand-ins answer after it too.
     """
     left_out = {record.target: record for record in plan.left_out}
@@ -37,7 +37,7 @@ async def attempt_in_order(
             tried.append(left_out[name])
             continue
         target = prepared.targets[name]
-        if refused_by and not target.degraded:
+        if refused_by and target.sees_request:
             tried.append(AttemptRecord(name, "skipped", f"not asked: the refusal of {refused_by} is final"))
             continue
         attempt = _Attempt(prepared, target, envelope, deadline)

@@ -22,6 +22,7 @@ from services.evidence.running import build_evidence, journal_stamp
 from services.guards import Counters, Guards, open_counters
 from services.hash_key import load_hash_key
 from services.journal import Journal
+from services.kept_answers import AnswerShelf, KeptAnswers
 from services.model_shelf import Placed
 from services.pipeline import Observer, Pipeline
 from services.policy import AccessPolicy
@@ -32,6 +33,7 @@ from services.runtime import Readiness, Runtime
 from services.settings import ServiceSettings
 from services.state.api_keys import ApiKeys
 from services.state.database import Database
+from services.state.kept_database import DatabaseAnswers
 from services.state.repeats import Repeats
 from services.targets.chat import Chat
 from services.telemetry import Telemetry
@@ -48,6 +50,7 @@ class Edges:
     policy: Callable[[UseCase], Policy] | None = None
     detector: Detector | None = None
     counters: Counters | None = None
+    kept_answers: KeptAnswers | None = None
     clock: Callable[[], float] = time.monotonic  # of breakers and budgets
     observers: tuple[Observer, ...] = ()
 
@@ -72,14 +75,16 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     closing.callback(evidence.close)
     closing.callback(journal.close)  # before the last checkpoint
     detector = edges.detector or detector_of(settings)
-    catalogue, guards = _catalogue(settings, edges, detector, telemetry, closing)
+    shelf = AnswerShelf(edges.kept_answers or _kept_answers(settings, database, closing))
+    closing.push_async_callback(shelf.close)
+    catalogue, guards = _catalogue(settings, edges, detector, telemetry, shelf, closing)
     pipeline = Pipeline(
         catalogue.current,
         detector=detector,
         journal=journal,
         receipts=receipts,
         hash_key=hash_key,
-        observers=(telemetry.recorded, *edges.observers),
+        observers=(telemetry.recorded, shelf.recorded, *edges.observers),
     )
     calls = CallReader(settings.request_timeout_s)
 
@@ -87,6 +92,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         usecases = {name: one.usecase for name, one in catalogue.current.items()}
         pipeline.serve(catalogue.current)
         calls.serve(usecases)
+        shelf.serve({name: one.stale.max_age_s for name, one in usecases.items() if one.stale})
         telemetry.serving({name: one.version for name, one in usecases.items()}, catalogue.refused)
 
     serve()
@@ -126,6 +132,7 @@ def _catalogue(
     edges: Edges,
     detector: Detector,
     telemetry: Telemetry,
+    shelf: AnswerShelf,
     closing: AsyncExitStack,
 ) -> tuple[Catalogue, Guards]:
     endpoints = edges.endpoints if edges.endpoints is not None else _endpoints(settings, closing)
@@ -144,10 +151,21 @@ def _catalogue(
         policy=edges.policy or (lambda usecase: AccessPolicy.load(usecase, tags=detector.tags)),
         endpoints=endpoints,
         guards=guards,
+        shelf=shelf,
         placed=edges.placed,
         closing=closing,
     )
     return catalogue, guards
+
+
+def _kept_answers(settings: ServiceSettings, database: Database, closing: AsyncExitStack) -> KeptAnswers:
+    if settings.redis_url is None:
+        return DatabaseAnswers(database)
+    from services.state.kept_redis import RedisAnswers  # takes 0.8 s
+
+    answers = RedisAnswers(settings.redis_url.get_secret_value())
+    closing.push_async_callback(answers.close)
+    return answers
 
 
 def _endpoints(settings: ServiceSettings, closing: AsyncExitStack) -> dict[str, Chat]:

@@ -15,6 +15,7 @@ from feature_checks.usecase import UseCase, list_usecases, load_usecase
 from registry.settings import RegistrySettings
 from services.errors import ConfigError
 from services.guards import Guards
+from services.kept_answers import AnswerShelf
 from services.model_shelf import ModelShelf, Placed, PlacedOnDisk
 from services.prepare import prepare
 from services.prepared import Policy, PreparedUseCase
@@ -66,6 +67,7 @@ class Catalogue:
         policy: Callable[[UseCase], Policy],
         endpoints: Mapping[str, Chat],
         guards: Guards,
+        shelf: AnswerShelf,
         placed: Placed | None,
         closing: AsyncExitStack,
     ) -> None:
@@ -75,6 +77,7 @@ class Catalogue:
         self._policy = policy
         self._endpoints = endpoints
         self._guards = guards
+        self._answers = shelf
         self._looking = threading.Lock()
         self._remote: Callable[[str], LocalModel] | None = None
         self._shelf: ModelShelf | None = None
@@ -130,6 +133,7 @@ class Catalogue:
             local=self._local(usecase),
             endpoints=self._endpoints,
             guards=self._guards,
+            shelf=self._answers,
         )
         problem = self._problem(usecase)
         if problem is None or "local" not in prepared.missing:

@@ -10,6 +10,7 @@ from feature_checks.errors import UseCaseError
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError
 from services.guards import Guards
+from services.kept_answers import AnswerShelf
 from services.prepared import Policy, PreparedUseCase
 from services.privacy.detect import Detector
 from services.targets import Target
@@ -22,6 +23,7 @@ from services.targets.local import LocalModel, LocalTarget
 from services.targets.prompt import load_prompt
 from services.targets.rule_graph import load_rules
 from services.targets.rules import RulesTarget
+from services.targets.stale import StaleTarget
 from services.targets.templates import Templates, load_templates
 from services.values import Envelope
 from services.verify import Validator, VerifyContext, make_validators, verify
@@ -35,13 +37,14 @@ def prepare(
     local: LocalModel | None,
     endpoints: Mapping[str, Chat],
     guards: Guards | None = None,
+    shelf: AnswerShelf | None = None,
 ) -> PreparedUseCase:
     """Build the targets of the plan, in its order. Raises `ConfigError`.
 
     Without `guards` nothing bounds what cloud targets cost, or leaves out one that fails.
     """
     try:
-        return _prepare(usecase, policy, detector, local, endpoints, guards)
+        return _prepare(usecase, policy, detector, local, endpoints, guards, shelf)
     except UseCaseError as error:
         raise ConfigError(str(error)) from error
 
@@ -53,6 +56,7 @@ def _prepare(
     local: LocalModel | None,
     endpoints: Mapping[str, Chat],
     guards: Guards | None,
+    shelf: AnswerShelf | None,
 ) -> PreparedUseCase:
     templates = load_templates(usecase)
     context = VerifyContext(usecase, detector, _approved(usecase, templates))
@@ -72,12 +76,14 @@ def _prepare(
             targets[step] = LocalTarget(usecase, local, templates)
         elif step == "local":
             missing[step] = f"no local model is set up; train one with `switchyard train {usecase.name}`"
+        elif step == "stale" and shelf is not None:
+            targets[step] = StaleTarget(shelf)
         elif step == "safe_default":
             targets[step] = SafeDefault()
         else:
             raise ConfigError(
                 f"{usecase.name}/usecase.yaml: plan: '{step}' is not served by this version; "
-                "served: rules, local, cloud, safe_default"
+                "served: rules, local, cloud, stale, safe_default"
             )
     return PreparedUseCase(usecase, policy, tuple(order), targets, validators, missing, _closed(targets))
 

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from services.errors import StateUnavailable
 
-NEWEST = "0001"
+NEWEST = "0002"
 """The revision that this code works with: that of the last file in `migrations/versions`."""
 
 BUSY_TIMEOUT_S = 0.25

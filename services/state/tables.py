@@ -31,3 +31,12 @@ idempotency = Table(
     Column("expires_at", String(32), nullable=False),
     Index("idempotency_expires_at", "expires_at"),
 )
+
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),  # redacted
+    Column("expires_at", String(32), nullable=False),
+    Index("kept_answers_expires_at", "expires_at"),
+)
