@@ -67,6 +67,13 @@ class RiskSpec(Strict):
 
     max_error: float = Field(gt=0, lt=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    max_error_when_short: float | None = Field(default=None, gt=0, lt=1)  # while the cloud budget is short
+
+    @model_validator(mode="after")
+    def _never_stricter_when_short(self) -> "RiskSpec":
+        if self.max_error_when_short is not None and self.max_error_when_short < self.max_error:
+            raise ValueError(f"max_error_when_short: expected at least max_error, {self.max_error}")
+        return self
 
 
 class LocalSpec(Strict):
@@ -93,6 +100,8 @@ class CloudSpec(Strict):
     timeout_s: float = Field(default=8, gt=0, le=120)
     retries: int = Field(default=1, ge=0, le=3)  # of the same endpoint, where nothing can have been billed
     max_output_tokens: int = Field(default=200, ge=1, le=8192)
+    streaming: Literal["verified", "incremental"] = "verified"  # may text go out before all of it is there?
+    stream_idle_s: float = Field(default=5, gt=0, le=120)  # the longest silence within a streamed answer
 
 
 class StaleSpec(Strict):

@@ -174,9 +174,16 @@ def _promise(bound: Acceptance) -> str:
     kept = f"with {bound.confidence:.0%} confidence, at most {bound.max_error:.1%} of its answers are wrong"
     if bound.threshold > 1:
         return f"Never by itself: no threshold keeps the promise that {kept} ({bound.method})."
+    relaxed = bound.relaxed
+    when_short = (
+        f" While the cloud budget is short, from {relaxed.threshold:.4g} on: then, at most "
+        f"{relaxed.max_error:.1%} are."
+        if relaxed and relaxed.threshold <= 1
+        else ""
+    )
     return (
-        f"Only with a confidence of at least {bound.threshold:.4g}: then, {kept} ({bound.method}). "
-        "Everything else goes on to the next step of the plan."
+        f"Only with a confidence of at least {bound.threshold:.4g}: then, {kept} ({bound.method})."
+        f"{when_short} Everything else goes on to the next step of the plan."
     )
 
 

@@ -29,21 +29,32 @@ class Prediction:
     confidence: float
 
 
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Relaxed(BaseModel):
+    """A second rule with a weaker promise, for while the use case's cloud budget is short."""
+
+    model_config = _STRICT
+
+    threshold: float = Field(ge=0)
+    max_error: float = Field(gt=0, lt=1)
+
+
 class Acceptance(BaseModel):
     """When a local answer may be given: its confidence is `threshold` or more.
 
     With probability `confidence`, at most `max_error` of the answers so given are wrong; `method`
-    cites the bound. A threshold above 1 accepts nothing.
+    cites the bound. A threshold above 1 accepts nothing. `relaxed` holds by the same method, on its own.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
-    )
+    model_config = _STRICT
 
     threshold: float = Field(ge=0)
     max_error: float = Field(gt=0, lt=1)
     confidence: float = Field(gt=0, lt=1)
     method: str = Field(min_length=1)
+    relaxed: Relaxed | None = None
 
     def accepts(self, prediction: Prediction) -> bool:
         """Is this prediction sure enough to be the answer? NaN never is."""

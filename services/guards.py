@@ -15,8 +15,9 @@ from services.state.sqlite_counters import SqliteCounters
 from services.targets.answer_schema import AnswerSchema
 from services.targets.chat import Chat
 from services.targets.cloud import CloudTarget
-from services.targets.guarded import GuardedTarget
+from services.targets.guarded import GuardedTarget, limits_of
 from services.targets.prompt import Prompt
+from services.values import Envelope
 
 
 class Counters(BudgetStore, BreakerStore, Protocol):
@@ -51,6 +52,15 @@ class Guards:
             store, breaker or BreakerSettings(), clock, endpoints=self._endpoints, on_change=on_change
         )
         self.budgets = Budgets(store, clock=clock)
+
+    def short(self, usecase: UseCase) -> Callable[[Envelope], bool]:
+        """Whether the day's budget of a request's tenant is nearly or wholly used up."""
+        limits = limits_of(usecase)
+
+        def is_short(envelope: Envelope) -> bool:
+            return self.budgets.level(envelope.tenant, envelope.use_case, limits) in ("soft", "hard")
+
+        return is_short
 
     async def start(self) -> None:
         """Learn what siblings know, and keep on learning. Nothing to learn without an endpoint."""

@@ -34,8 +34,14 @@ class RemoteModel:
             )
         try:
             said = answer.json()
+            relaxed = said["relaxed"]
             return Scored(
-                str(said["label"]), float(said["confidence"]), float(said["threshold"]), str(said["digest"])
+                str(said["label"]),
+                float(said["confidence"]),
+                float(said["threshold"]),
+                str(said["digest"]),
+                float(said["max_error"]),
+                None if relaxed is None else (float(relaxed[0]), float(relaxed[1])),
             )
         except (ValueError, LookupError, TypeError):
             raise TargetFailed(

@@ -61,6 +61,8 @@ class LocalModels:
             "label": said.label,
             "confidence": said.confidence,
             "threshold": said.threshold,
+            "max_error": said.max_error,
+            "relaxed": said.relaxed,
             "digest": said.digest,
         }
 

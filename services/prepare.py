@@ -19,7 +19,7 @@ from services.targets.chat import Chat
 from services.targets.cloud import CloudTarget
 from services.targets.fallback import SafeDefault
 from services.targets.guarded import GuardedTarget
-from services.targets.local import LocalModel, LocalTarget
+from services.targets.local import LocalModel, LocalTarget, Short, never_short
 from services.targets.prompt import load_prompt
 from services.targets.rule_graph import load_rules
 from services.targets.rules import RulesTarget
@@ -73,7 +73,7 @@ def _prepare(
         if step == "rules":
             targets[step] = RulesTarget(load_rules(usecase))
         elif step == "local" and local is not None:
-            targets[step] = LocalTarget(usecase, local, templates)
+            targets[step] = LocalTarget(usecase, local, templates, _short(usecase, guards))
         elif step == "local":
             missing[step] = f"no local model is set up; train one with `switchyard train {usecase.name}`"
         elif step == "stale" and shelf is not None:
@@ -113,6 +113,10 @@ def _add_cloud(
 def _closed(targets: Mapping[str, Target]) -> Callable[[str, Envelope], str | None]:
     guarded = {name: target for name, target in targets.items() if isinstance(target, GuardedTarget)}
     return lambda name, envelope: guarded[name].closed(envelope) if name in guarded else None
+
+
+def _short(usecase: UseCase, guards: Guards | None) -> Short:
+    return never_short if guards is None or usecase.cloud is None else guards.short(usecase)
 
 
 def _approved(usecase: UseCase, templates: Templates) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from registry.loading import LoadedModel
-from registry.records import Acceptance, ModelRef
+from registry.records import Acceptance, ModelRef, Relaxed
 from services import keys
 from services.api.app import Dispatcher
 from services.api.mount import Api
@@ -30,6 +30,7 @@ class FakePlaced:
     threshold: float = 0.8
     version: int = 1
     error: Exception | None = None
+    relaxed: tuple[float, float] | None = None
 
     def ref(self, name: str) -> ModelRef:
         if self.error:
@@ -37,7 +38,10 @@ class FakePlaced:
         return ModelRef(name, self.version, f"{self.version:x}" * 64)
 
     def load(self, name: str) -> LoadedModel:
-        acceptance = Acceptance(threshold=self.threshold, max_error=0.02, confidence=0.95, method="fake")
+        relaxed = Relaxed(threshold=self.relaxed[0], max_error=self.relaxed[1]) if self.relaxed else None
+        acceptance = Acceptance(
+            threshold=self.threshold, max_error=0.02, confidence=0.95, method="fake", relaxed=relaxed
+        )
         return LoadedModel(
             ref=self.ref(name),
             predictor=self.predictor,

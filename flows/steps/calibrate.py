@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_checks.usecase import UseCase
+from feature_checks.usecase import RiskSpec, UseCase
 from flows.errors import StepError
 from flows.steps.files import fresh, need, write_json
 
@@ -153,13 +153,22 @@ def calibrate(build: Path, usecase: UseCase) -> dict[str, Any]:
     confidences, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     try:
         found = choose_threshold(confidences, correct, risk.max_error, risk.confidence)
+        relaxed = _relaxed(confidences, correct, risk)
     except ValueError as error:
         raise StepError(f"oof.npz cannot be calibrated on: {error}; run step 'fit' again") from error
     folder = fresh(build / "calibration")
     _write_curve(folder / "coverage.csv", confidences, correct, risk.confidence)
-    written = asdict(found) | {"answers_anything": found.threshold < NEVER}
+    written = asdict(found) | {"answers_anything": found.threshold < NEVER, "relaxed": relaxed}
     write_json(folder / "calibration.json", written)
     return written
+
+
+def _relaxed(confidences: "Floats", correct: "Bools", risk: RiskSpec) -> dict[str, float] | None:
+    """The rule for while the budget is short: a promise of its own, at the same confidence."""
+    if risk.max_error_when_short is None:
+        return None
+    found = choose_threshold(confidences, correct, risk.max_error_when_short, risk.confidence)
+    return {"threshold": found.threshold, "max_error": found.max_error}
 
 
 def _counts(confidences: "Floats", correct: "Bools", thresholds: "Floats") -> "tuple[Ints, Ints]":

@@ -16,7 +16,7 @@ def acceptance_of(build: Path) -> Acceptance:
     """The rule that step `calibrate` found."""
     found = read_json(build / "calibration" / "calibration.json", "calibrate")
     try:
-        return Acceptance(**{name: found[name] for name in Acceptance.model_fields})
+        return Acceptance.model_validate({name: found[name] for name in Acceptance.model_fields})
     except (KeyError, ValueError) as error:
         raise StepError("calibration.json of step 'calibrate' has no valid acceptance rule") from error
 

@@ -68,7 +68,7 @@ class GuardedTarget(Target):
         self._prices = prices
         self._prompt = prompt
         self._fixed_tokens = prompt_tokens_upper_bound([prompt.system, json.dumps(schema.on_the_wire)])
-        self._limits = _limits(usecase)
+        self._limits = limits_of(usecase)
         self._timeout_s = usecase.cloud.timeout_s
         self._retries = usecase.cloud.retries
         self._max_output_tokens = usecase.cloud.max_output_tokens
@@ -203,7 +203,8 @@ def _asked_again(failure: TargetFailed, turns: int) -> TargetFailed:
 _LARGEST_USD = float(MAX_NANOS // 1_000_000_000)
 
 
-def _limits(usecase: UseCase) -> BudgetLimits:
+def limits_of(usecase: UseCase) -> BudgetLimits:
+    """The budget of a use case with a cloud section. Raises `ConfigError` for one that is no amount."""
     assert usecase.cloud is not None
     budget = usecase.cloud.budget
     try:

@@ -2,8 +2,8 @@
 
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from feature_checks.usecase import UseCase
@@ -24,12 +24,23 @@ SCORE_FIELD = "score"
 @dataclass(frozen=True, slots=True)
 class Scored:
     """What a model says of one request, with the threshold and digest of the very model that said it:
-    models are replaced while requests run, and a threshold belongs to one model only."""
+    models are replaced while requests run, and a threshold belongs to one model only. At most `max_error`
+    of the answers from `threshold` on are wrong; `relaxed` is the same pair for while money is short."""
 
     label: str
     confidence: float
     threshold: float
     digest: str
+    max_error: float | None = None
+    relaxed: tuple[float, float] | None = None
+
+
+Short = Callable[[Envelope], bool]
+"""Is the money that cloud models may cost this tenant's use case nearly used up?"""
+
+
+def never_short(envelope: Envelope) -> bool:
+    return False
 
 
 class LocalModel(Protocol):
@@ -47,8 +58,16 @@ class InProcessModel:
     async def predict(self, fields: Mapping[str, object]) -> Scored:
         loaded = self.loaded
         prediction = loaded.predictor.predict(fields)  # inline: it takes a third of a millisecond
-        threshold = loaded.acceptance.threshold
-        return Scored(prediction.label, prediction.confidence, threshold, loaded.ref.digest)
+        rule = loaded.acceptance
+        relaxed = (rule.relaxed.threshold, rule.relaxed.max_error) if rule.relaxed else None
+        return Scored(
+            prediction.label,
+            prediction.confidence,
+            rule.threshold,
+            loaded.ref.digest,
+            rule.max_error,
+            relaxed,
+        )
 
 
 class LocalTarget(Target):
@@ -56,7 +75,11 @@ class LocalTarget(Target):
 
     name = "local"
 
-    def __init__(self, usecase: UseCase, model: LocalModel, templates: Templates) -> None:
+    def __init__(
+        self, usecase: UseCase, model: LocalModel, templates: Templates, short: Short = never_short
+    ) -> None:
+        self._short = short
+        self._risk = usecase.local.risk if usecase.local else None
         self._model = model
         self._templates = templates
         self._label_field = usecase.label
@@ -71,8 +94,15 @@ class LocalTarget(Target):
 
     async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer | Declined:
         said = await self._predict(envelope.fields)
+        if problem := self._broken_promise(said):
+            return Declined(problem, said.confidence)
+        sure = _sure_enough(said)
         if not said.confidence >= said.threshold:
-            return Declined(_too_unsure(said), said.confidence)
+            if said.relaxed is None or not self._short(envelope):
+                return Declined(_too_unsure(said), said.confidence)
+            if not said.confidence >= said.relaxed[0]:
+                return Declined(_too_unsure(replace(said, threshold=said.relaxed[0])), said.confidence)
+            sure = _sure_enough_when_short(said, said.relaxed)
         if said.label not in self._labels:
             raise TargetFailed("unknown_label", "the local model gave a label that is not the use case's")
         output: dict[str, object] = {self._label_field: said.label}
@@ -82,7 +112,20 @@ class LocalTarget(Target):
             output[field] = texts[said.label]
         if self._score_field:
             output[self._score_field] = said.confidence
-        return Answer(output, said.confidence, _sure_enough(said), model=said.digest)
+        return Answer(output, said.confidence, sure, model=said.digest)
+
+    def _broken_promise(self, said: Scored) -> str | None:
+        """A use case that asks for less risk than its model was calibrated for gets no answer from it."""
+        if self._risk is None or said.max_error is None:
+            return None
+        relaxed = said.relaxed[1] if said.relaxed else said.max_error
+        allowed = self._risk.max_error_when_short or self._risk.max_error
+        if said.max_error <= self._risk.max_error and relaxed <= allowed:
+            return None
+        return (
+            "this model was calibrated for more wrong answers than the use case allows now; "
+            "trained again, it would be asked"
+        )
 
     async def _predict(self, fields: Mapping[str, object]) -> Scored:
         try:
@@ -104,6 +147,15 @@ def _is_score(usecase: UseCase) -> bool:
 
 def _sure_enough(said: Scored) -> str:
     return f"confidence {_digits(said.confidence, said.threshold)} is at least {said.threshold:.4g}"
+
+
+def _sure_enough_when_short(said: Scored, relaxed: tuple[float, float]) -> str:
+    threshold, max_error = relaxed
+    return (
+        f"confidence {_digits(said.confidence, threshold)} is at least {threshold:.4g}, enough while the "
+        f"cloud budget is short (at most {max_error:.1%} wrong); with more budget {said.threshold:.4g} "
+        "would be asked for"
+    )
 
 
 def _too_unsure(said: Scored) -> str:

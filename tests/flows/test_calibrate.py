@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_checks.usecase import UseCase, load_usecase
+from feature_checks.usecase import RiskSpec, UseCase, load_usecase
 from flows.errors import StepError
 from flows.steps.calibrate import (
     NEVER,
@@ -19,6 +19,8 @@ from flows.steps.calibrate import (
     first_size,
     upper_bound,
 )
+from flows.steps.report import acceptance_of
+from registry.records import Relaxed
 from tests.toy import write_text_usecase
 
 
@@ -189,6 +191,31 @@ def test_the_step_writes_the_rule_and_its_curve(tmp_path: Path, usecase: UseCase
     rows = (tmp_path / "calibration" / "coverage.csv").read_text().splitlines()
     assert rows[0] == "threshold,coverage,error,error_upper_bound"
     assert rows[-1].split(",")[1:3] == ["1", "0"]
+
+
+def test_a_promise_for_when_money_is_short_gets_a_threshold_of_its_own(
+    tmp_path: Path, usecase: UseCase
+) -> None:
+    """Both by the same test, each at the use case's confidence; a weaker promise never answers less."""
+    rng = np.random.default_rng(1)
+    probabilities = rng.dirichlet(np.full(3, 0.3), 3000)
+    truth = np.array([rng.choice(3, p=row) for row in probabilities])
+    write_oof(tmp_path, probabilities, truth)
+    assert usecase.local is not None
+    risk = RiskSpec(max_error=0.05, confidence=0.95, max_error_when_short=0.15)
+    local = usecase.local.model_copy(update={"risk": risk})
+    found = calibrate(tmp_path, usecase.model_copy(update={"local": local}))
+    assert 0 < found["relaxed"]["threshold"] < found["threshold"] < 1
+    assert found["relaxed"]["max_error"] == 0.15
+    confidences, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    alone = choose_threshold(confidences, correct, 0.15, 0.95)
+    assert found["relaxed"]["threshold"] == alone.threshold
+    assert acceptance_of(tmp_path).relaxed == Relaxed(threshold=alone.threshold, max_error=0.15)
+
+
+def test_a_promise_for_when_money_is_short_is_never_stricter() -> None:
+    with pytest.raises(ValueError, match="max_error_when_short: expected at least max_error"):
+        RiskSpec(max_error=0.05, max_error_when_short=0.01)
 
 
 def test_a_model_that_guesses_answers_nothing_and_says_so(tmp_path: Path, usecase: UseCase) -> None:

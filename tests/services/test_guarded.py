@@ -353,7 +353,13 @@ def test_the_setting_redis_url_chooses_the_store_and_is_never_shown(
 
 @asynccontextmanager
 async def running(
-    home: Path, endpoint: ScriptedEndpoint, store: Counters, clock: SetClock, usecases: Path | None = None
+    home: Path,
+    endpoint: ScriptedEndpoint,
+    store: Counters,
+    clock: SetClock,
+    usecases: Path | None = None,
+    confidence: float = 0.1,
+    relaxed: tuple[float, float] | None = None,
 ) -> AsyncIterator[Runtime]:
     """Everything that serves, with a local model that is never sure and one priced endpoint on loopback."""
     configured = EndpointSettings(
@@ -363,7 +369,7 @@ async def running(
         home=home, usecases_dir=usecases or REPOSITORY / "usecases", endpoints={"primary": configured}
     )
     edges = Edges(
-        placed=FakePlaced(FakePredictor(USECASE.labels, USECASE.labels[0], 0.1)),
+        placed=FakePlaced(FakePredictor(USECASE.labels, USECASE.labels[0], confidence), relaxed=relaxed),
         policy=lambda _: FakePolicy(),
         counters=store,
         clock=clock.s,
@@ -402,6 +408,35 @@ async def test_an_endpoint_that_fails_is_left_out_within_milliseconds_and_comes_
                 decision = await decide(runtime)
                 assert (decision.route, decision.degraded) == ("cloud/primary", False)
             assert b'switchyard_breaker_state{endpoint="primary"} 0.0' in runtime.telemetry.page()
+
+
+async def test_a_budget_that_runs_short_shifts_the_threshold_towards_local_answers(
+    home: Path, tmp_path: Path
+) -> None:
+    """The same message: to the cloud while there is money, answered here once four fifths are spent."""
+    shutil.copytree(REPOSITORY / "usecases" / "support", tmp_path / "usecases" / "support")
+    file = tmp_path / "usecases" / "support" / "usecase.yaml"
+    file.write_text(file.read_text().replace("usd_per_day: 5.0", "usd_per_day: 0.004"))
+    clock = SetClock()
+    store = SqliteCounters(home / "counters.db", timeout_s=10, clock_ms=clock.ms)
+    with ScriptedEndpoint() as endpoint:
+        endpoint.usage = {"prompt_tokens": 10_000, "completion_tokens": 200, "total_tokens": 10_200}
+        async with running(home, endpoint, store, clock, tmp_path / "usecases", 0.7, (0.6, 0.05)) as runtime:
+            routes = []
+            for _ in range(8):
+                decision = await decide(runtime)
+                routes.append(decision.route)
+                await runtime_knows_the_level(clock)
+            spent = routes.count("cloud/primary")
+            assert routes == ["cloud/primary"] * spent + ["local"] * (8 - spent)
+            assert 1 <= spent <= 4
+            assert "enough while the cloud budget is short (at most 5.0% wrong)" in decision.reasons[1]
+
+
+async def runtime_knows_the_level(clock: SetClock) -> None:
+    """Levels are looked up beside requests: let a second pass, and those look-ups run."""
+    clock.pass_s(1.1)
+    await asyncio.sleep(0.02)
 
 
 async def test_a_budget_of_a_few_calls_refuses_the_next_and_says_so(home: Path, tmp_path: Path) -> None:

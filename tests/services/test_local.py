@@ -1,6 +1,6 @@
 """The local target: accepted above its threshold only, and always able to say what would have changed it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -45,6 +45,45 @@ async def test_exactly_at_the_threshold_it_answers():
 async def test_below_it_declines_and_says_what_would_have_changed_it(confidence, threshold, reason):
     declined = await ask(FakeLocalModel("card_arrival", confidence, threshold))
     assert declined == Declined(reason, confidence)
+
+
+def scored(confidence, relaxed, max_error=0.02):
+    model = FakeLocalModel("card_arrival", confidence, 0.83)
+    model.scored = replace(model.scored, max_error=max_error, relaxed=relaxed)
+    return model
+
+
+async def ask_when(short, model, usecase=USECASE):
+    target = LocalTarget(usecase, model, TEMPLATES, lambda envelope: short)
+    return await target.answer(envelope_of(usecase), usecase, 0.0)
+
+
+async def test_while_the_budget_is_short_the_relaxed_threshold_counts_and_the_reason_says_its_promise():
+    answer = await ask_when(True, scored(0.71, (0.66, 0.05)))
+    assert answer.reason == (
+        "confidence 0.71 is at least 0.66, enough while the cloud budget is short (at most 5.0% wrong); "
+        "with more budget 0.83 would be asked for"
+    )
+    sure = await ask_when(True, scored(0.9, (0.66, 0.05)))
+    assert sure.reason == "confidence 0.90 is at least 0.83"
+    declined = await ask_when(True, scored(0.6, (0.66, 0.05)))
+    assert declined.reason == "confidence 0.60 < 0.66; at 0.66 the local answer would have been used"
+
+
+@pytest.mark.parametrize(("short", "relaxed"), [(False, (0.66, 0.05)), (True, None)])
+async def test_with_money_left_or_without_a_relaxed_promise_nothing_is_relaxed(short, relaxed):
+    declined = await ask_when(short, scored(0.71, relaxed))
+    assert declined.reason == "confidence 0.71 < 0.83; at 0.83 the local answer would have been used"
+
+
+@pytest.mark.parametrize(
+    ("max_error", "relaxed"), [(0.03, None), (0.02, (0.5, 0.2))], ids=["promise", "relaxed promise"]
+)
+async def test_a_model_with_a_weaker_promise_than_the_use_case_makes_answers_nothing(max_error, relaxed):
+    """usecase.yaml was made stricter after training: its threshold proves nothing any more."""
+    declined = await ask_when(True, scored(0.99, relaxed, max_error))
+    assert isinstance(declined, Declined)
+    assert "trained again, it would be asked" in declined.reason
 
 
 async def test_a_label_without_an_approved_text_is_declined():
