@@ -5,6 +5,7 @@ personal data in it would become a label, and they cost 0.1 ms a request. Worker
 `PROMETHEUS_MULTIPROC_DIR`, which BentoML sets; whichever worker is asked adds them all up.
 """
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -24,6 +25,8 @@ from services.budget import Settled
 from services.evidence.shipping import Round
 from services.synthesis import Outcome
 from services.values import Envelope
+
+log = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -95,6 +98,7 @@ class Telemetry:
             registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
 
+        self._warned: set[tuple[str, str]] = set()
         self._versions: Mapping[str, str] = {}
         self._children: dict[tuple[object, ...], Any] = {}
 
@@ -114,8 +118,15 @@ class Telemetry:
                 child(self._attempt_seconds, name, attempt.target).observe(attempt.latency_ms / 1000)
             if attempt.cost_usd is None:
                 child(self._unpriced, name, attempt.target).inc()
+                self._warn_unpriced(name, attempt.target)
             elif attempt.cost_usd:
                 child(self._cost, name, attempt.target).inc(attempt.cost_usd)
+
+    def _warn_unpriced(self, use_case: str, target: str) -> None:
+        """Once for each in the log; the metric has them all, and `deploy/prometheus` an alert on it."""
+        if (use_case, target) not in self._warned:
+            self._warned.add((use_case, target))
+            log.warning("%s was asked for %s and nobody knows what it cost", target, use_case)
 
     def serving(self, versions: Mapping[str, str], refused: Collection[str] = ()) -> None:
         """Use case -> configuration version, as served from now on; `refused` have a newer one, not valid."""
