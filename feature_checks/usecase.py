@@ -99,6 +99,7 @@ class CloudSpec(Strict):
     budget: BudgetSpec
     timeout_s: float = Field(default=8, gt=0, le=120)
     retries: int = Field(default=1, ge=0, le=3)  # of the same endpoint, where nothing can have been billed
+    hedge_after_s: float | None = Field(default=None, gt=0, le=60)  # then the next endpoint is asked as well
     max_output_tokens: int = Field(default=200, ge=1, le=8192)
     streaming: Literal["verified", "incremental"] = "verified"  # may text go out before all of it is there?
     stream_idle_s: float = Field(default=5, gt=0, le=120)  # the longest silence within a streamed answer

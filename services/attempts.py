@@ -7,8 +7,10 @@ does wrong is an outcome with a reason, never an exception for the caller.
 import asyncio
 import logging
 import time
+from collections import deque
 
 from services.errors import NotAsked, TargetFailed, TargetRefused
+from services.hedge import race
 from services.plan import denied
 from services.prepared import PreparedUseCase
 from services.synthesis import Given
@@ -32,7 +34,10 @@ async def attempt_in_order(
     left_out = {record.target: record for record in plan.left_out}
     tried: list[AttemptRecord] = []
     refused_by: str | None = None
-    for name in prepared.order:
+    hedge_after_s = prepared.usecase.cloud.hedge_after_s if prepared.usecase.cloud else None
+    waiting = deque(prepared.order)
+    while waiting:
+        name = waiting.popleft()
         if name in left_out:
             tried.append(left_out[name])
             continue
@@ -40,13 +45,26 @@ async def attempt_in_order(
         if refused_by and target.sees_request:
             tried.append(AttemptRecord(name, "skipped", f"not asked: the refusal of {refused_by} is final"))
             continue
-        attempt = _Attempt(prepared, target, envelope, deadline)
-        tried.append(await attempt.run())
-        if attempt.given:
-            return tried, attempt.given
-        if attempt.final:
-            refused_by = name
+        attempts = [_Attempt(prepared, target, envelope, deadline)]
+        backup = waiting[0] if waiting else ""
+        if hedge_after_s is not None and _is_cloud(name) and _is_cloud(backup) and backup not in left_out:
+            attempts.append(_Attempt(prepared, prepared.targets[backup], envelope, deadline))
+            records = await race(attempts[0], attempts[1], hedge_after_s)
+            if len(records) == len(attempts):
+                waiting.popleft()  # it was asked
+        else:
+            records = [await attempts[0].run()]
+        tried += records
+        for attempt in attempts:
+            if attempt.given:
+                return tried, attempt.given
+            if attempt.final:
+                refused_by = attempt.name
     return tried, None
+
+
+def _is_cloud(name: str) -> bool:
+    return name.startswith("cloud/")
 
 
 class _Attempt:
@@ -59,12 +77,22 @@ class _Attempt:
         self._target = target
         self._envelope = envelope
         self._deadline = deadline
-        self._started = time.perf_counter()
+        self._started = time.perf_counter()  # `run` sets it anew
         self._policy_ids: tuple[str, ...] = ()
+        self.name = target.name
         self.given: Given | None = None
         self.final = False
 
+    @property
+    def settled(self) -> bool:
+        return self.given is not None or self.final
+
+    def overtaken(self, by: str) -> AttemptRecord:
+        """Cancelled, since another was faster. What it cost nobody knows: all that was held for it counts."""
+        return self._record("overtaken", f"was cancelled, since {by} was faster", None)
+
     async def run(self) -> AttemptRecord:
+        self._started = time.perf_counter()
         target = self._target
         verdict = self._prepared.permits(target, self._envelope)
         if not verdict.allowed:

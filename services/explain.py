@@ -22,6 +22,7 @@ _CHANGES_SHOWN = 3
 _OTHERWISE = {
     "declined": "else its answer would have been used",
     "denied": "permitted, it would have been asked",
+    "overtaken": "had it been faster, its answer would have been used",
     "failed": "a sound answer would have been used",
     "refused": "a sound answer would have been used",
     "skipped": "else it would have been asked",

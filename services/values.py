@@ -127,7 +127,7 @@ class AttemptRecord:
     """One attempt as it happened; goes into reasons, journal and receipt."""
 
     target: str
-    outcome: str  # answered | declined | denied | failed | refused (by a validator) | skipped
+    outcome: str  # answered | declined | denied | failed | overtaken | refused (by a validator) | skipped
     reason: str
     policy_ids: tuple[str, ...] = ()
     latency_ms: float = 0.0
