@@ -46,7 +46,7 @@ up: setup ## Prefect UI, MLflow UI and the orchestrator, until Ctrl-C (UP_ARGS=-
 	switchyard up $(UP_ARGS)
 
 bench: setup ## speed, side by side, as ratios of medians
-	$(PY) -m bench.request
+	$(PY) -m bench
 
 lock: setup ## resolve requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --all-extras --override overrides.txt --generate-hashes \

@@ -34,33 +34,54 @@ async def measure(port: int, requests: Sequence[bytes], connections: int, second
     started = time.perf_counter()
     times = await asyncio.gather(*(_one(port, requests, n, until) for n in range(connections)))
     elapsed = time.perf_counter() - started
-    taken = sorted(1000 * t for one in times for t in one)
-    p99 = taken[min(len(taken) - 1, int(len(taken) * 0.99))]
-    return Measured(statistics.median(taken), p99, len(taken) / elapsed, len(taken))
+    taken = [1000 * t for one in times for t in one]
+    return Measured(statistics.median(taken), percentile(taken, 0.99), len(taken) / elapsed, len(taken))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` of them do not pass."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 async def ask(port: int, request: bytes) -> bytes:
     """One request over a connection of its own; its body."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
+    connection = await Connection.to(port)
     try:
-        return await _answer(reader)
+        return await connection.ask(request)
     finally:
-        writer.close()
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One kept connection, for one request at a time."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def to(cls, port: int) -> "Connection":
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def ask(self, request: bytes) -> bytes:
+        self.writer.write(request)
+        return await _answer(self.reader)
+
+    def close(self) -> None:
+        self.writer.close()
 
 
 async def _one(port: int, requests: Sequence[bytes], offset: int, until: float) -> list[float]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    connection = await Connection.to(port)
     times: list[float] = []
     number = offset
     try:
         while (begin := time.perf_counter()) < until:
-            writer.write(requests[number % len(requests)])
-            await _answer(reader)
+            await connection.ask(requests[number % len(requests)])
             times.append(time.perf_counter() - begin)
             number += 1
     finally:
-        writer.close()
+        connection.close()
     return times
 
 

@@ -1,197 +1,162 @@
-"""`python -m bench.request [--json]`: a whole, locally answered request beside a bare BentoML echo.
+"""A whole, locally answered request beside a bare BentoML echo; also a bare uvicorn echo, the limit.
 
-Both in the same run on loopback, one worker each, in interleaved rounds; also a bare uvicorn echo, the
-limit. Medians of the rounds, their ratios, and the raw figures in `bench-results/`. Measured with the
-champion that is placed under SWITCHYARD_HOME; where there is none, or it may answer nothing by itself,
-with a model of the sample that accepts every message.
+All on loopback, one worker each, in interleaved rounds: a ratio is the median of the rounds' ratios.
 """
 
-import argparse
-import asyncio
 import json
-import logging
-import os
-import platform
 import statistics
 import sys
-import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bench.loop_client import Measured, ask, measure, request_bytes
-from bench.sample_model import place_sample_model
+from bench.results import Figure, Found
+from bench.worker import worker_memory_mib
 from feature_checks.datasets import load_labelled
-from feature_checks.usecase import UseCase, list_usecases, load_usecase
+from feature_checks.usecase import UseCase
 from flows.processes import Server, free_port, orchestrator
-from registry.errors import RegistryError
-from registry.loading import load_placed
 from registry.settings import RegistrySettings
 from services import keys
 from services.state.api_keys import ApiKeys
 from services.state.database import Database
 
-RESULTS = Path("bench-results")
 CONNECTIONS = (1, 16)
 CANDIDATES = 200
 MESSAGES = 50
 
-
-def main() -> int:
-    """Run it; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.request", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("usecase", nargs="?", default=(list_usecases() or [""])[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    usecase = load_usecase(asked.usecase)
-    with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="switchyard-bench-")))
-        settings, model = _model(usecase, scratch)
-        found = asyncio.run(_run(stack, usecase, settings, scratch, asked.rounds, asked.seconds))
-    found["model"] = model
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"request-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    file.write_text(json.dumps(found, indent=2) + "\n")
-    sys.stdout.write(json.dumps(found) + "\n" if asked.json else _table(found) + f"\nraw figures: {file}\n")
-    return 0
+Rounds = dict[str, dict[int, list[Measured]]]
 
 
-async def _run(
-    stack: ExitStack, usecase: UseCase, settings: RegistrySettings, scratch: Path, rounds: int, seconds: float
-) -> dict[str, Any]:
+async def measure_request(
+    usecase: UseCase, settings: RegistrySettings, scratch: Path, rounds: int, seconds: float
+) -> Found:
+    """Serve from the home of `settings`, whose model answers locally; so many rounds of so long each."""
     ports = {name: free_port(0) for name in ("switchyard", "bentoml", "uvicorn")}
-    env = {"SWITCHYARD_WORKERS": "1", "SWITCHYARD_HOME": str(settings.home)}
-    servers = (
-        orchestrator(scratch, ports["switchyard"], env),
-        _bento_echo(scratch, ports["bentoml"]),
-        Server(
-            "uvicorn echo",
-            [sys.executable, "-m", "bench.echo_uvicorn", str(ports["uvicorn"])],
-            f"http://127.0.0.1:{ports['uvicorn']}/livez",
-            scratch / "uvicorn.log",
+    with ExitStack() as stack:
+        started = time.monotonic()
+        env = {"SWITCHYARD_WORKERS": "1", "SWITCHYARD_HOME": str(settings.home)}
+        stack.enter_context(orchestrator(scratch, ports["switchyard"], env)).wait_ready()
+        ready_s = time.monotonic() - started
+        before = worker_memory_mib()
+        for echo in (_bento_echo(scratch, ports["bentoml"]), _uvicorn_echo(scratch, ports["uvicorn"])):
+            stack.enter_context(echo).wait_ready()
+        requests = await _requests(usecase, settings, ports)
+        for name, port in ports.items():
+            await measure(port, requests[name], 1, seconds / 4)  # warm up
+        raw: Rounds = {name: {c: [] for c in CONNECTIONS} for name in ports}
+        for _ in range(rounds):
+            for connections in CONNECTIONS:
+                for name, port in ports.items():
+                    raw[name][connections].append(await measure(port, requests[name], connections, seconds))
+        memory = max(before, worker_memory_mib())
+    return Found(
+        "a locally answered request, everything switched on",
+        (
+            *_figures(raw),
+            Figure("memory of a worker, MiB", memory, 600),
+            Figure("ready after, s", ready_s, 15),
         ),
+        {n: {str(c): [asdict(m) for m in ms] for c, ms in by.items()} for n, by in raw.items()},
     )
-    for server in servers:
-        stack.enter_context(server)
-        server.wait_ready()
-    requests = await _requests(usecase, settings, ports)
-    for name, port in ports.items():
-        await measure(port, requests[name], 1, seconds / 4)  # warm up
-    raw: dict[str, dict[int, list[Measured]]] = {name: {c: [] for c in CONNECTIONS} for name in ports}
-    for _ in range(rounds):
-        for connections in CONNECTIONS:
-            for name, port in ports.items():
-                raw[name][connections].append(await measure(port, requests[name], connections, seconds))
-    return _summary(usecase, raw)
+
+
+def issue_key(home: Path, tenant: str = "bench") -> str:
+    """A new caller's key, good for a day."""
+    key, record = keys.issue(tenant, ["caller"], keys.utc_now(), expires_days=1)
+    with Database(home / "state.db") as database:
+        ApiKeys(database).add(record)
+    return key
+
+
+def bodies(usecase: UseCase, data: Path) -> list[tuple[dict[str, object], bytes]]:
+    """Input fields and native request body of the first messages of the sample's test rows."""
+    rows = load_labelled(usecase, "sample", data).test.to_dict("records")
+    inputs = [{name: row[name] for name in usecase.input} for row in rows[:CANDIDATES]]
+    return [(one, json.dumps({"use_case": usecase.name, "input": one}).encode()) for one in inputs]
+
+
+async def of_route(
+    route: str, usecase: UseCase, home: Path, port: int
+) -> list[tuple[dict[str, object], bytes]]:
+    """Messages that this server answers by `route`: their input fields, and the whole request."""
+    authorization = {"authorization": f"Bearer {issue_key(home)}"}
+    found = []
+    for fields, body in bodies(usecase, home / "data"):
+        request = request_bytes(port, "/v1/decide", body, authorization)
+        if json.loads(await ask(port, request))["route"] == route:
+            found.append((fields, request))
+            if len(found) == MESSAGES:
+                break
+    if not found:
+        raise SystemExit(f"none of {CANDIDATES} messages was answered by '{route}'; is all set up well?")
+    return found
 
 
 async def _requests(
     usecase: UseCase, settings: RegistrySettings, ports: dict[str, int]
 ) -> dict[str, Sequence[bytes]]:
     """The same locally answered messages for each server, in its own form."""
-    key, record = keys.issue("bench", ["caller"], keys.utc_now(), expires_days=1)
-    with Database(settings.home / "state.db") as database:
-        ApiKeys(database).add(record)
-    rows = load_labelled(usecase, "sample", settings.home / "data").test.to_dict("records")
-    local: list[bytes] = []
-    echo: dict[str, list[bytes]] = {"bentoml": [], "uvicorn": []}
-    port = ports["switchyard"]
-    for row in rows[:CANDIDATES]:
-        fields = {name: row[name] for name in usecase.input}
-        body = json.dumps({"use_case": usecase.name, "input": fields}).encode()
-        request = request_bytes(port, "/v1/decide", body, {"authorization": f"Bearer {key}"})
-        if json.loads(await ask(port, request))["route"] != "local":
-            continue
-        local.append(request)
-        same = json.dumps({"text": json.dumps(fields)}).encode()
-        for name in echo:
-            echo[name].append(request_bytes(ports[name], "/echo", same, {}))
-        if len(local) == MESSAGES:
-            break
-    if not local:
-        raise SystemExit(f"none of {CANDIDATES} rows was answered locally; is the model any good?")
-    return {"switchyard": local, **echo}
+    local = await of_route("local", usecase, settings.home, ports["switchyard"])
+    same = [json.dumps({"text": json.dumps(fields)}).encode() for fields, _ in local]
+    echoes = {
+        name: [request_bytes(ports[name], "/echo", body, {}) for body in same]
+        for name in ("bentoml", "uvicorn")
+    }
+    return {"switchyard": [request for _, request in local], **echoes}
 
 
 def _bento_echo(scratch: Path, port: int) -> Server:
-    home = scratch / "bentoml-echo"
     return Server(
         "BentoML echo",
         [sys.executable, "-m", "bentoml", "serve", "bench.echo_service:Echo", "--port", str(port)],
         f"http://127.0.0.1:{port}/livez",
         scratch / "bentoml-echo.log",
-        {"BENTOML_HOME": str(home)},
+        {"BENTOML_HOME": str(scratch / "bentoml-echo")},
     )
 
 
-def _model(usecase: UseCase, scratch: Path) -> tuple[RegistrySettings, str]:
-    """The home to serve from, and which model it holds."""
-    if usecase.local is None:
-        raise SystemExit(f"use case '{usecase.name}' has no local model")
-    settings = RegistrySettings()
-    try:
-        champion = load_placed(usecase.local.model, "champion", settings)
-        if champion.acceptance.threshold <= 1:
-            return settings, f"champion, version {champion.ref.version}"
-        why = "the champion may answer nothing by itself"
-    except RegistryError as error:
-        why = str(error).split(";")[0]
-    sys.stderr.write(f"{why}: measuring with a model of the sample\n")
-    settings = RegistrySettings(home=scratch / "home")
-    place_sample_model(settings.home, usecase, scratch / "model", threshold=0.0)
-    return settings, "fitted on the sample, accepts every message"
-
-
-def _summary(usecase: UseCase, raw: dict[str, dict[int, list[Measured]]]) -> dict[str, Any]:
-    medians = {
-        name: {
-            str(connections): {
-                figure: round(statistics.median(getattr(one, figure) for one in rounds), 3)
-                for figure in ("p50_ms", "p99_ms", "per_second")
-            }
-            for connections, rounds in by.items()
-        }
-        for name, by in raw.items()
-    }
-    ours, echo, limit = (medians[name] for name in ("switchyard", "bentoml", "uvicorn"))
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "use_case": usecase.name,
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]},
-        "medians": medians,
-        "ratios": {
-            "latency_to_bentoml_echo": round(ours["1"]["p50_ms"] / echo["1"]["p50_ms"], 3),
-            "throughput_16_to_bentoml_echo": round(ours["16"]["per_second"] / echo["16"]["per_second"], 3),
-            "latency_to_uvicorn_echo": round(ours["1"]["p50_ms"] / limit["1"]["p50_ms"], 3),
-            "throughput_16_to_uvicorn_echo": round(ours["16"]["per_second"] / limit["16"]["per_second"], 3),
-            "p99_to_own_median": round(ours["1"]["p99_ms"] / ours["1"]["p50_ms"], 3),
-        },
-        "rounds": {n: {str(c): [asdict(m) for m in ms] for c, ms in by.items()} for n, by in raw.items()},
-    }
-
-
-def _table(found: dict[str, Any]) -> str:
-    lines = [f"{'':12}{'1 connection':>26}{'16 connections':>28}"]
-    lines.append(
-        f"{'':12}{'p50 ms':>9}{'p99 ms':>9}{'req/s':>8}" + f"{'p50 ms':>11}{'p99 ms':>9}{'req/s':>8}"
+def _uvicorn_echo(scratch: Path, port: int) -> Server:
+    return Server(
+        "uvicorn echo",
+        [sys.executable, "-m", "bench.echo_uvicorn", str(port)],
+        f"http://127.0.0.1:{port}/livez",
+        scratch / "uvicorn.log",
     )
-    for name, by in found["medians"].items():
-        one, many = by["1"], by["16"]
-        lines.append(
-            f"{name:12}{one['p50_ms']:9.2f}{one['p99_ms']:9.2f}{one['per_second']:8.0f}"
-            f"{many['p50_ms']:11.2f}{many['p99_ms']:9.2f}{many['per_second']:8.0f}"
-        )
-    lines += [f"{name.replace('_', ' '):34}{value:8.2f}" for name, value in found["ratios"].items()]
-    return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _figures(raw: Rounds) -> tuple[Figure, ...]:
+    ours = raw["switchyard"]
+    shown = [
+        Figure(f"{name}: p50 ms at 1 connection", _median([m.p50_ms for m in raw[name][1]])) for name in raw
+    ]
+    shown += [
+        Figure(f"{name}: requests/s at 16 connections", _median([m.per_second for m in raw[name][16]]))
+        for name in raw
+    ]
+    return (
+        *shown,
+        Figure("median, to a bare BentoML echo", _ratio(raw, "bentoml", 1, "p50_ms"), 1.0),
+        Figure(
+            "throughput at 16, to a bare BentoML echo",
+            _ratio(raw, "bentoml", 16, "per_second"),
+            1.0,
+            "at least",
+        ),
+        Figure("p99 to our own median", _median([m.p99_ms / m.p50_ms for m in ours[1]]), 4.0),
+        Figure("median, to a bare uvicorn echo (the limit)", _ratio(raw, "uvicorn", 1, "p50_ms")),
+        Figure(
+            "throughput at 16, to a bare uvicorn echo (the limit)", _ratio(raw, "uvicorn", 16, "per_second")
+        ),
+    )
+
+
+def _ratio(raw: Rounds, other: str, connections: int, figure: str) -> float:
+    pairs = zip(raw["switchyard"][connections], raw[other][connections], strict=True)
+    return _median([getattr(ours, figure) / getattr(theirs, figure) for ours, theirs in pairs])
+
+
+def _median(values: Sequence[float]) -> float:
+    return round(statistics.median(values), 3)
