@@ -57,7 +57,10 @@ def place_sample_model(
         labels=tuple(fitted.labels),
         inputs=tuple(usecase.input),
         acceptance=Acceptance(
-            threshold=threshold, max_error=0.99, confidence=0.5, method="none: not calibrated"
+            threshold=threshold,
+            max_error=usecase.local.risk.max_error,  # a weaker promise than the use case's answers nothing
+            confidence=usecase.local.risk.confidence,
+            method="none: not calibrated",
         ),
         contract_version=usecase.version,
         files=tuple(files),
