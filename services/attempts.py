@@ -10,6 +10,7 @@ import time
 from collections import deque
 
 from services.errors import NotAsked, TargetFailed, TargetRefused
+from services.flow import Flow
 from services.hedge import race
 from services.plan import denied
 from services.prepared import PreparedUseCase
@@ -24,9 +25,16 @@ _NO_TIME = "the request's time was used up before it was asked; with a later dea
 
 
 async def attempt_in_order(
-    prepared: PreparedUseCase, plan: RoutePlan, envelope: Envelope, deadline: float
+    prepared: PreparedUseCase,
+    plan: RoutePlan,
+    envelope: Envelope,
+    deadline: float,
+    flow: Flow | None = None,
 ) -> tuple[list[AttemptRecord], Given | None]:
     """What happened with each target up to the one that answered, left-out ones in their place.
+
+    With `flow`, text of a model's answer may go out while it is written. Once some did, no other target is
+    asked, whatever becomes of that answer; for the same reason such answers are not hedged.
 
     After a model's refusal for safety only what sees nothing of the request (`safe_default`) may answer.
     `deadline` is in time.monotonic() seconds; stand-ins answer after it too.
@@ -34,7 +42,8 @@ async def attempt_in_order(
     left_out = {record.target: record for record in plan.left_out}
     tried: list[AttemptRecord] = []
     refused_by: str | None = None
-    hedge_after_s = prepared.usecase.cloud.hedge_after_s if prepared.usecase.cloud else None
+    flowing = flow is not None and flow.possible
+    hedge_after_s = prepared.usecase.cloud.hedge_after_s if prepared.usecase.cloud and not flowing else None
     waiting = deque(prepared.order)
     while waiting:
         name = waiting.popleft()
@@ -45,22 +54,36 @@ async def attempt_in_order(
         if refused_by and target.sees_request:
             tried.append(AttemptRecord(name, "skipped", f"not asked: the refusal of {refused_by} is final"))
             continue
-        attempts = [_Attempt(prepared, target, envelope, deadline)]
+        attempts = [_Attempt(prepared, target, envelope, deadline, flow if flowing else None)]
         backup = waiting[0] if waiting else ""
-        if hedge_after_s is not None and _is_cloud(name) and _is_cloud(backup) and backup not in left_out:
-            attempts.append(_Attempt(prepared, prepared.targets[backup], envelope, deadline))
-            records = await race(attempts[0], attempts[1], hedge_after_s)
-            if len(records) == len(attempts):
-                waiting.popleft()  # it was asked
-        else:
-            records = [await attempts[0].run()]
+        try:
+            if hedge_after_s is not None and _is_cloud(name) and _is_cloud(backup) and backup not in left_out:
+                attempts.append(_Attempt(prepared, prepared.targets[backup], envelope, deadline))
+                records = await race(attempts[0], attempts[1], hedge_after_s)
+                if len(records) == len(attempts):
+                    waiting.popleft()  # it was asked
+            else:
+                records = [await attempts[0].run()]
+        except asyncio.CancelledError:
+            if flow is None or not flow.gone:
+                raise
+            _uncancel()
+            return [*tried, *(attempt.abandoned() for attempt in attempts if attempt.asked)], None
         tried += records
         for attempt in attempts:
             if attempt.given:
                 return tried, attempt.given
             if attempt.final:
                 refused_by = attempt.name
+        if flow is not None and flow.commit is not None:
+            break
     return tried, None
+
+
+def _uncancel() -> None:
+    """The cancellation has done its work: what was asked is not waited for any more. Its record is."""
+    if task := asyncio.current_task():
+        task.uncancel()
 
 
 def _is_cloud(name: str) -> bool:
@@ -71,8 +94,14 @@ class _Attempt:
     """One target asked once: policy, answer within the deadline, verification."""
 
     def __init__(
-        self, prepared: PreparedUseCase, target: Target, envelope: Envelope, deadline: float
+        self,
+        prepared: PreparedUseCase,
+        target: Target,
+        envelope: Envelope,
+        deadline: float,
+        flow: Flow | None = None,
     ) -> None:
+        self._flow = flow
         self._prepared = prepared
         self._target = target
         self._envelope = envelope
@@ -82,6 +111,7 @@ class _Attempt:
         self.name = target.name
         self.given: Given | None = None
         self.final = False
+        self.asked = False
 
     @property
     def settled(self) -> bool:
@@ -90,6 +120,11 @@ class _Attempt:
     def overtaken(self, by: str) -> AttemptRecord:
         """Cancelled, since another was faster. What it cost nobody knows: all that was held for it counts."""
         return self._record("overtaken", f"was cancelled, since {by} was faster", None)
+
+    def abandoned(self) -> AttemptRecord:
+        """Cancelled, since nobody waits for the answer any more. All that was held for it counts."""
+        unknown = 0.0 if self._target.own_text else None
+        return self._record("failed", "its caller went away before it had answered", unknown)
 
     async def run(self) -> AttemptRecord:
         self._started = time.perf_counter()
@@ -102,9 +137,10 @@ class _Attempt:
         left_s = self._deadline - time.monotonic()
         if left_s <= 0 and not target.degraded:
             return self._record("skipped", _NO_TIME)
+        self.asked = True
         try:
             async with asyncio.timeout(None if target.degraded else left_s):
-                answer = await target.answer(self._envelope, self._prepared.usecase, self._deadline)
+                answer = await self._answer()
         except NotAsked as blocked:
             return self._record("skipped", blocked.message)
         except TargetRefused as refusal:
@@ -121,9 +157,18 @@ class _Attempt:
             return self._record("declined", answer.reason)
         return self._verified(answer)
 
+    async def _answer(self) -> Answer | Declined:
+        usecase = self._prepared.usecase
+        if self._flow is None or self._target.own_text:
+            return await self._target.answer(self._envelope, usecase, self._deadline)
+        written = self._flow.writing(self._target, self._policy_ids)
+        return await self._target.answer_written(self._envelope, usecase, self._deadline, written)
+
     def _verified(self, answer: Answer) -> AttemptRecord:
         own_text, validators = self._target.own_text, self._prepared.validators
         problem = verify(validators, answer.output, self._envelope, own_text=own_text)
+        if problem is None and self._flow is not None and not self._flow.holds(answer.output):
+            problem = "it is not the one that began to go out"
         if problem is not None:
             reason = f"its answer was refused: {problem}"
             return self._record("refused", reason, answer.cost_usd, answer.model)

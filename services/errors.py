@@ -12,6 +12,7 @@ ServiceError(status, type)
 ├── TooManyRequests         429  `retry_after_s` says when to come back
 ├── NothingMayAnswer        503  every target was denied, failed or declined, and no default is planned
 │   └── DemandUnmet         422  there were answers, and none that meets what the caller demands of one
+├── StreamBroken            502  a streamed answer broke off after its first text: no other one is given
 ├── JournalUnavailable      503  the record cannot be written, so no answer may leave
 ├── SigningUnavailable      503  no receipt key can be had, so no answer may leave
 ├── StateUnavailable        503  the state database cannot be read or written, so no key can be checked
@@ -119,6 +120,18 @@ class DemandUnmet(NothingMayAnswer):
 
     status = 422
     type = "demand_unmet"
+
+
+class StreamBroken(ServiceError):
+    """Text of an answer went out, and its rest will not: it failed, was refused, or came too late. What went
+    out is not an answer. On the wire an error event, since the status has long been sent."""
+
+    status = 502
+    type = "stream_broken"
+
+    def __init__(self, message: str, reasons: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.reasons = reasons
 
 
 class JournalUnavailable(ServiceError):

@@ -10,7 +10,8 @@ answer without a record. Takes an `Envelope` and an `Outcome` only, so nothing r
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +52,23 @@ class Journal:
     async def append(self, envelope: Envelope, outcome: Outcome) -> Appended:
         """Record one decision. Raises `JournalUnavailable`."""
         return await self._append("decision", decision_record(envelope, outcome))
+
+    async def append_stream(
+        self, envelope: Envelope, target: str, policy_ids: Sequence[str], versions: Mapping[str, str]
+    ) -> Appended:
+        """Record that text of this target's answer goes out from now on, before all of it is there. A
+        `decision` of the same id says how it ended; without one, its caller got no end. Raises
+        `JournalUnavailable`."""
+        content = {
+            "id": envelope.id,
+            "tenant": envelope.tenant,
+            "use_case": envelope.use_case,
+            "request_digest": envelope.digest,
+            "target": target,
+            "policy_ids": tuple(policy_ids),
+            "versions": dict(versions),
+        }
+        return await self._append("stream", content)
 
     async def append_feedback(
         self, decision_id: str, tenant: str, verdict: Mapping[str, bool | str]
@@ -185,6 +203,7 @@ def decision_record(envelope: Envelope, outcome: Outcome) -> dict[str, Any]:
         "validators": outcome.validators,
         "versions": dict(outcome.versions),
         "cost_usd": outcome.cost_usd,
+        **({} if outcome.stream is None else {"stream": asdict(outcome.stream)}),
     }
 
 

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from services.attempts import attempt_in_order
-from services.errors import DemandUnmet, NotFound, NothingMayAnswer
+from services.errors import DemandUnmet, NotFound, NothingMayAnswer, StreamBroken
 from services.explain import explained
+from services.flow import Flow, Outlet
 from services.journal import Journal
 from services.plan import make_plan
 from services.prepared import PreparedUseCase
@@ -49,21 +50,27 @@ class Pipeline:
         """From now on these; calls that were read before are still answered by what they were read for."""
         self._before, self.use_cases = self.use_cases, use_cases
 
-    async def decide(self, call: Call) -> Decision:
-        """The answer to one call.
+    async def decide(self, call: Call, outlet: Outlet | None = None) -> Decision:
+        """The answer to one call. With `outlet`, text of it may go out before the whole is there.
 
-        Raises `InputError`, `NotFound`, `NothingMayAnswer`, `DemandUnmet`, `JournalUnavailable`.
+        Raises `InputError`, `NotFound`, `NothingMayAnswer`, `DemandUnmet`, `JournalUnavailable`; once text
+        went out `StreamBroken` instead of any other answer.
         """
         prepared = self._prepared(call)
         envelope, vault = seal(call, self._detector, self._hash_key)
         demands = Demands(call.expects, lambda output: reidentify(output, vault, envelope))
         prepared = prepared.demanding(demands.validators)
         plan = _plan(prepared, envelope)
-        tried, given = await attempt_in_order(prepared, plan, envelope, call.deadline)
+        flow = Flow(prepared, envelope, vault, self._journal, outlet) if outlet else None
+        tried, given = await attempt_in_order(prepared, plan, envelope, call.deadline, flow)
         tried = explained(prepared, plan, envelope, tried)
-        outcome = synthesise(prepared.usecase.version, tried, given)
+        stream = flow.ended(None if given else tried[-1].reason) if flow else None
+        outcome = synthesise(prepared.usecase.version, tried, given, stream)
         appended = await self._journal.append(envelope, outcome)
         self._tell_observers(envelope, outcome)
+        if stream and stream.incomplete:
+            message = f"broke off: {stream.incomplete}; what was sent until then is not an answer"
+            raise StreamBroken(message, outcome.reasons)
         if outcome.route is None and demands.unmet:
             message = f"{demands.unmet}: no answer of this use case meets it; ask for less, or leave it out"
             raise DemandUnmet(message, outcome.reasons)

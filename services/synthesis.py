@@ -10,6 +10,19 @@ from services.values import Answer, AttemptRecord
 
 
 @dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer that went out while it was written. `commit` is the hash of its `stream` record.
+
+    `incomplete` says why it broke off, and `released` is what had gone out until then, redacted; both are
+    None of one that came to its end.
+    """
+
+    commit: str
+    incomplete: str | None = None
+    released: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One request's result in its redacted form. `route` and `output` are None when nothing answered.
 
@@ -27,6 +40,7 @@ class Outcome:
     validators: tuple[str, ...]
     versions: Mapping[str, str]
     cost_usd: float | None
+    stream: Streamed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +56,19 @@ NOT_AS_PLANNED = frozenset({"failed", "denied", "skipped"})
 """Outcomes of an earlier attempt that make an answer a degraded one. A decline is routing at work."""
 
 
-def synthesise(config_version: str, tried: Sequence[AttemptRecord], given: Given | None) -> Outcome:
+def synthesise(
+    config_version: str,
+    tried: Sequence[AttemptRecord],
+    given: Given | None,
+    stream: Streamed | None = None,
+) -> Outcome:
     """Put together the outcome of `tried`, whose last attempt gave the answer if there is one."""
     attempts = tuple(tried)
     reasons = tuple(f"{attempt.target}: {attempt.reason}" for attempt in attempts)
     cost = _total([attempt.cost_usd for attempt in attempts])
     if given is None:
         versions = {"config": config_version}
-        return Outcome(None, None, None, None, True, reasons, attempts, (), versions, cost)
+        return Outcome(None, None, None, None, True, reasons, attempts, (), versions, cost, stream)
     answer, target = given.answer, given.target
     versions = {"config": config_version, **target.versions}
     if answer.model is not None:
@@ -66,6 +85,7 @@ def synthesise(config_version: str, tried: Sequence[AttemptRecord], given: Given
         validators=given.validators,
         versions=versions,
         cost_usd=cost,
+        stream=stream,
     )
 
 

@@ -1,8 +1,9 @@
 """Stand-ins for what a test does not want to be real. They do what they are told and keep what they got."""
 
+import asyncio
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ class FakeChat:
     prices: Prices = field(default_factory=lambda: Prices.from_usd(1.0, 2.0, 0.5))
     reply: ChatReply | None = None
     error: Exception | None = None
+    pieces: Sequence[str] = ()  # of a streamed answer
     errors: list[Exception] = field(default_factory=list)  # one for each of the first questions
     prompts: list[tuple[str, str]] = field(default_factory=list)
     timeouts_s: list[float] = field(default_factory=list)
@@ -95,6 +97,25 @@ class FakeChat:
         if self.error:
             raise self.error
         return self.reply or chat_reply('{"reply": "An answer.", "intent": "out_of_scope"}')
+
+    async def ask_streamed(
+        self,
+        system: str,
+        user: str,
+        response_format: Mapping[str, Any],
+        max_tokens: int,
+        timeout_s: float,
+        idle_s: float,
+        tell: Callable[[str], Awaitable[None]],
+    ) -> ChatReply:
+        """`pieces`, one after the other; then as `ask`."""
+        self.prompts.append((system, user))
+        for piece in self.pieces:
+            await tell(piece)
+            await asyncio.sleep(0)
+        if self.error:
+            raise self.error
+        return self.reply or chat_reply("".join(self.pieces))
 
 
 def chat_reply(content: str | None, finish: str = "stop", refused: bool = False) -> ChatReply:
@@ -137,6 +158,8 @@ class FakePolicy:
 
 class FakeDetector:
     """Finds each given secret wherever it stands, as the kind it was given with."""
+
+    ahead: int | None = None
 
     def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
         self._secrets = dict(secrets or {})

@@ -19,6 +19,7 @@ from functools import cache
 from typing import Any
 
 Write = Callable[[bytes], Awaitable[None]]
+PIECE = 7  # characters of a streamed answer in each event, unless a test says otherwise
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class ScriptedEndpoint:
         self.delay_s = delay_s
         self.usage: object = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
         self.requests: list[Seen] = []
+        self.cuts: list[str] | None = None  # a streamed answer's pieces, instead of `answer`
+        self.gone = threading.Event()  # a stream's reader went away before its end
+        self.go_on = threading.Event()  # lets a stream that waits in the middle go on
         self._script: list[str] = ["ok"]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="scripted-endpoint", daemon=True)
@@ -130,6 +134,20 @@ class ScriptedEndpoint:
 
         return await BEHAVIOURS[behaviour](self, seen, write)
 
+    def events(self, model: str, finish: str = "stop") -> list[bytes]:
+        """The same as events of a stream, `[DONE]` included."""
+        text = json.dumps(self.answer)
+        pieces = self.cuts or [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
+        deltas: list[dict[str, object]] = [{"role": "assistant", "content": ""}]
+        deltas += [{"content": piece} for piece in pieces]
+        shared = {"id": "chatcmpl-scripted", "object": "chat.completion.chunk", "created": 1, "model": model}
+        chunks: list[dict[str, object]] = [
+            {**shared, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
+        ]
+        chunks.append({**shared, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+        chunks.append({**shared, "choices": [], "usage": self.usage})
+        return [*(_event(json.dumps(chunk).encode()) for chunk in chunks), _event(b"[DONE]")]
+
     def completion(self, model: str, content: str | None = None, **message: object) -> bytes:
         """A chat completion as OpenAI writes it."""
         text = json.dumps(self.answer) if content is None else content
@@ -158,7 +176,10 @@ async def _read_request(reader: asyncio.StreamReader) -> Seen | None:
 
 
 def _head(status: int, length: int | None, *extra: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} Scripted", "content-type: application/json", *extra]
+    said = (
+        [] if any(line.startswith("content-type") for line in extra) else ["content-type: application/json"]
+    )
+    lines = [f"HTTP/1.1 {status} Scripted", *said, *extra]
     if length is not None:
         lines.append(f"content-length: {length}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
@@ -196,6 +217,60 @@ def _filtered(endpoint: ScriptedEndpoint, seen: Seen) -> bytes:
 
 def _too_long(endpoint: ScriptedEndpoint, seen: Seen) -> bytes:
     return endpoint.completion(_model(seen), '{"reply": "cut o').replace(b'"stop"', b'"length"')
+
+
+def _event(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"
+
+
+def _streams(
+    middle: Callable[[ScriptedEndpoint, Write], Awaitable[object]] | None = None,
+    part: float = 0.5,
+    goes_on: bool = False,
+    **how: str,
+) -> Behaviour:
+    """An event stream: whole, or its first `part`, then what `middle` does, then the rest if it `goes_on`."""
+
+    async def behave(endpoint: ScriptedEndpoint, seen: Seen, write: Write) -> bool:
+        events = endpoint.events(_model(seen), **how)
+        at = len(events) if middle is None else int(len(events) * part)
+        await write(_head(200, None, "content-type: text/event-stream", "transfer-encoding: chunked"))
+        try:
+            for event in events[:at]:
+                await write(_chunked(event))
+            if middle is not None and await middle(endpoint, lambda data: write(_chunked(data))) is False:
+                return False
+            for event in events[at:] if goes_on else []:
+                await write(_chunked(event))
+        except ConnectionError:
+            endpoint.gone.set()
+            raise
+        await write(b"0\r\n\r\n")
+        return True
+
+    return behave
+
+
+def _chunked(data: bytes) -> bytes:
+    return b"%x\r\n" % len(data) + data + b"\r\n"
+
+
+def _says(data: bytes) -> Callable[[ScriptedEndpoint, Write], Awaitable[object]]:
+    async def say(_: ScriptedEndpoint, write: Write) -> None:
+        await write(data)
+
+    return say
+
+
+async def _waits(endpoint: ScriptedEndpoint, write: Write) -> None:
+    """Until `go_on`, with comments in between, which also show whether anybody still reads."""
+    while not endpoint.go_on.is_set():
+        await write(b": wait\n\n")
+        await asyncio.sleep(0.01)
+
+
+async def _closes(endpoint: ScriptedEndpoint, write: Write) -> bool:
+    return False
 
 
 async def _hang(endpoint: ScriptedEndpoint, seen: Seen, write: Write) -> bool:
@@ -278,4 +353,16 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "content_filter": _sends(_filtered),
     "filter_error": _sends(_error("filtered", "content_filter"), 400),
     "too_long": _sends(_too_long),
+    "stream": _streams(),
+    "stream_hangs": _streams(_waits, goes_on=True),
+    "stream_cut_off": _streams(_closes),
+    "stream_truncated": _streams(_says(b"")),
+    "stream_undone": _streams(_says(b""), part=0.99),
+    "stream_garbage": _streams(_says(b"<html>proxy login</html>\n\n"), goes_on=True),
+    "stream_bad_json": _streams(_says(_event(b'{"choices": [')), goes_on=True),
+    "stream_huge_line": _streams(_says(b"data: " + b"x" * 1_000_000 + b"\n\n"), goes_on=True),
+    "stream_error": _streams(_says(_event(b'{"error": {"message": "overloaded"}}')), goes_on=True),
+    "stream_filtered": _streams(finish="content_filter"),
+    "stream_too_long": _streams(finish="length"),
+    "stream_goes_on": _streams(_says(_event(b"more")), part=1.0),
 }

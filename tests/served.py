@@ -67,14 +67,18 @@ class Served:
     policy: FakePolicy = field(default_factory=FakePolicy)
 
     def key(self, *roles: str, tenant: str = "acme", days: int = 30) -> str:
-        key, record = keys.issue(tenant, roles or ("caller",), keys.utc_now(), days)
-        with Database(self.runtime.settings.state_db) as database:
-            ApiKeys(database).add(record)
-        return key
+        return issue_key(self.runtime, *roles, tenant=tenant, days=days)
 
     async def decide(self, text: str = "Where is my card?", **changes: Any) -> httpx.Response:
         body = {"use_case": "support", "input": {"text": text}, **changes}
         return await self.client.post("/v1/decide", json=body)
+
+
+def issue_key(runtime: Runtime, *roles: str, tenant: str = "acme", days: int = 30) -> str:
+    key, record = keys.issue(tenant, roles or ("caller",), keys.utc_now(), days)
+    with Database(runtime.settings.state_db) as database:
+        ApiKeys(database).add(record)
+    return key
 
 
 def all_bytes(folder: Path) -> bytes:

@@ -11,6 +11,7 @@ from services.api.fields import integer, kind
 from services.api.response_format import NAME as FORMAT
 from services.api.response_format import ResponseFormat, read_response_format
 from services.errors import InputError
+from services.reply_field import reply_field
 from services.values import Context, Expectation
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -31,6 +32,12 @@ class ChatRequest:
     format: ResponseFormat | None = None  # None: plain text
     max_tokens: int | None = None
     ignored: tuple[str, ...] = ()  # parameters that mean nothing here
+
+    @property
+    def incremental(self) -> bool:
+        """May text go out while it is written? What a caller demands is demanded of a whole answer."""
+        cloud = self.usecase.cloud
+        return cloud is not None and cloud.streaming == "incremental" and not self.expects()
 
     def content(self, output: Mapping[str, object]) -> str:
         """What the completion says of an output: its text, or JSON where a format asks for it."""
@@ -80,9 +87,8 @@ def read_chat(body: Any, calls: CallReader) -> ChatRequest:
 
 
 def reply_text(usecase: UseCase, output: Mapping[str, object]) -> str:
-    """What a person would read of an answer: its first text field that is not the label, else the label."""
-    texts = [name for name, spec in usecase.output.items() if spec.type == "string" and name != usecase.label]
-    return str(output.get(texts[0] if texts else usecase.label, ""))
+    """What a person would read of an answer."""
+    return str(output.get(reply_field(usecase), ""))
 
 
 def _text_field(usecase: UseCase, where: str) -> str:

@@ -1,8 +1,11 @@
 """Errors on the wire: `{"error":{"type","message","request_id"}}` with the right status, never the input."""
 
+import json
 import logging
 import math
 import traceback
+from collections.abc import Mapping
+from typing import Any
 
 from services.api.messages import JSON_TYPE, Headers, Response, dump
 from services.errors import (
@@ -34,6 +37,17 @@ def unexpected(error: Exception, request_id: str, trace_id: str | None = None) -
     log.error("request %s (trace %s) failed unexpectedly: %s at %s", request_id, trace_id, name, where)
     message = "something went wrong on our side; the request id finds it in our log"
     return _response(500, "internal_error", message, request_id, ())
+
+
+def error_body(error: Exception, request_id: str, trace_id: str | None = None) -> Mapping[str, Any]:
+    """The same as a value, for where a status has been sent already."""
+    body = (
+        error_response(error, request_id)
+        if isinstance(error, ServiceError)
+        else unexpected(error, request_id, trace_id)
+    ).body
+    value: Mapping[str, Any] = json.loads(body)
+    return value
 
 
 def _response(status: int, type_: str, message: str, request_id: str, headers: Headers) -> Response:

@@ -9,6 +9,7 @@ from services.api.fields import kind, refuse_unknown, text
 from services.api.idempotency import answer_once
 from services.api.messages import Request, Response, respond
 from services.errors import InputError, NotFound, ReceiptRefused
+from services.flow import Outlet
 from services.receipt_check import MAX_CHARACTERS, Expected, check_expected, verify_receipt
 from services.receipt_keys import public_jwks
 from services.runtime import Runtime
@@ -29,10 +30,10 @@ async def decide(request: Request, runtime: Runtime) -> Response:
     return _answer(await work(call, runtime))
 
 
-async def work(call: Call, runtime: Runtime) -> Decision:
-    """One place in the gate, one run of the pipeline."""
+async def work(call: Call, runtime: Runtime, outlet: Outlet | None = None) -> Decision:
+    """One place in the gate, one run of the pipeline; with `outlet`, text may go out before its end."""
     async with runtime.gate.place(call.deadline):
-        return await runtime.pipeline.decide(call)
+        return await runtime.pipeline.decide(call, outlet)
 
 
 async def decision(request: Request, runtime: Runtime) -> Response:

@@ -26,6 +26,10 @@ _LONG_WORD = re.compile(r"[A-Za-z0-9]{25}")
 _MAY_BE_MORE_THAN_A_COUNT = re.compile(r"[0-9](?:[^0-9\n]{0,3}[0-9]){3}")
 """Four digits close together: below that there is no card, id, phone number, IP address or date."""
 
+AHEAD = 80
+"""What the built-in recognisers see of a text behind a place: the rest of what stands there, unless it goes
+on without a plain word (then it is one), and 24 characters in which a word may say what a number is."""
+
 
 class NamedEntities(Protocol):
     """The optional NER hook: a model that a team installed, asked for what patterns cannot see.
@@ -37,7 +41,11 @@ class NamedEntities(Protocol):
 
 
 class Detector:
-    """Scans texts. Safe to share between threads; holds no text. Built by `build_detector`."""
+    """Scans texts. Safe to share between threads; holds no text. Built by `build_detector`.
+
+    `ahead`: how many visible characters behind a place may change what is found there, however long the
+    text grows; None where nobody knows.
+    """
 
     def __init__(
         self,
@@ -48,11 +56,13 @@ class Detector:
         always: Sequence[Recogniser],
         kinds: Sequence[str] = BUILT_IN,
         ner: NamedEntities | None = None,
+        ahead: int | None = None,
     ) -> None:
         self._with_digits, self._with_at = tuple(with_digits), tuple(with_at)
         self._with_long_words, self._with_colons = tuple(with_long_words), tuple(with_colons)
         self._always = tuple(always)
         self._ner = ner
+        self.ahead = ahead
         self.kinds = tuple(kinds)
 
     @property
@@ -167,4 +177,5 @@ def build_detector(extra_yaml: Path | None = None, ner: NamedEntities | None = N
         always=(secrets.Secrets(), names.Names(), birth_dates.BirthDates(), contacts.SpeltEmails(), *extra),
         kinds=tuple(dict.fromkeys((*BUILT_IN, *(one.kind for one in extra), *getattr(ner, "kinds", ())))),
         ner=ner,
+        ahead=None if extra or ner else AHEAD,
     )

@@ -5,11 +5,14 @@ that says what would have changed its mind, or raises `TargetFailed`. `TargetRef
 refusal for safety: final, no other model is asked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from feature_checks.usecase import UseCase
 from services.values import Answer, Declined, Envelope
+
+Written = Callable[[str], Awaitable[None]]
+"""Told of a text that is still being written, as far as it is there."""
 
 NO_VERSIONS: Mapping[str, str] = {}
 
@@ -36,3 +39,10 @@ class Target(Protocol):
     async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer | Declined:
         """Answer within `deadline` (time.monotonic() seconds), or say why not."""
         ...
+
+    async def answer_written(
+        self, envelope: Envelope, usecase: UseCase, deadline: float, written: Written
+    ) -> Answer | Declined:
+        """As `answer`. A target that can, tells `written` the text of the answer's reply field as far as it
+        is there, all of it each time, and begins anew if it asks again. The others just answer."""
+        return await self.answer(envelope, usecase, deadline)

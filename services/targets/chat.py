@@ -1,10 +1,13 @@
 """What the cloud target asks of an endpoint, and what comes back. No client library here."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.prices import Prices, Usage
+
+Tell = Callable[[str], Awaitable[None]]
+"""Told of a text while it is written; what it raises ends the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +35,18 @@ class Chat(Protocol):
         self, system: str, user: str, response_format: Mapping[str, Any], max_tokens: int, timeout_s: float
     ) -> ChatReply:
         """Raises `TargetFailed`, or `TargetRefused` for a content filter; never with content in it."""
+        ...
+
+    async def ask_streamed(
+        self,
+        system: str,
+        user: str,
+        response_format: Mapping[str, Any],
+        max_tokens: int,
+        timeout_s: float,
+        idle_s: float,
+        tell: Tell,
+    ) -> ChatReply:
+        """As `ask`; `tell` gets each piece of the content as it arrives. Fails too when nothing new comes
+        for `idle_s` once the answer has begun, and when the stream stops before its end."""
         ...

@@ -6,9 +6,11 @@ from dataclasses import asdict
 from feature_checks.usecase import UseCase
 from services.errors import TargetFailed, TargetRefused
 from services.prices import cost_usd
-from services.targets import Target
+from services.reply_field import reply_field
+from services.targets import Target, Written
 from services.targets.answer_schema import AnswerSchema
-from services.targets.chat import Chat, ChatReply
+from services.targets.chat import Chat, ChatReply, Tell
+from services.targets.json_stream import FieldText
 from services.targets.prompt import Prompt
 from services.values import Answer, Envelope
 
@@ -29,17 +31,32 @@ class CloudTarget(Target):
         self._schema = schema
 
     async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer:
+        return await self._ask(envelope, usecase, deadline, None)
+
+    async def answer_written(
+        self, envelope: Envelope, usecase: UseCase, deadline: float, written: Written
+    ) -> Answer:
+        return await self._ask(envelope, usecase, deadline, written)
+
+    async def _ask(
+        self, envelope: Envelope, usecase: UseCase, deadline: float, written: Written | None
+    ) -> Answer:
         assert usecase.cloud is not None
         timeout_s = min(usecase.cloud.timeout_s, deadline - time.monotonic())
         if timeout_s <= 0:
             raise TargetFailed("timeout", "no time was left to ask it")
-        reply = await self._endpoint.ask(
+        question = (
             self._prompt.system,
             self._prompt.render(envelope.fields),
             self._schema.on_the_wire,
             usecase.cloud.max_output_tokens,
             timeout_s,
         )
+        if written is None:
+            reply = await self._endpoint.ask(*question)
+        else:
+            tell = _teller(FieldText(reply_field(usecase)), written)
+            reply = await self._endpoint.ask_streamed(*question, usecase.cloud.stream_idle_s, tell)
         cost = cost_usd(reply.usage, self._endpoint.prices)
         if reply.refused:
             message = "the model refused for reasons of safety; that is final"
@@ -60,3 +77,13 @@ class CloudTarget(Target):
         if reply.content is None:
             raise TargetFailed("empty", "its response holds no answer")
         return self._schema.parse(reply.content)
+
+
+def _teller(text: FieldText, written: Written) -> Tell:
+    """Takes the answer in pieces as it arrives, and tells of the text in it each time that it has grown."""
+
+    async def tell(piece: str) -> None:
+        if text.feed(piece):
+            await written(text.text)
+
+    return tell

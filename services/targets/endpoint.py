@@ -7,17 +7,21 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx2
-from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, AsyncStream, OpenAIError
 
 from services.errors import TargetFailed, TargetRefused
 from services.prices import UNPRICED, Prices, Usage
 from services.settings import EndpointSettings
-from services.targets.chat import ChatReply
-from services.targets.transport import BodyEncoded, BodyTooLarge, bounded_client
+from services.targets.chat import ChatReply, Tell
+from services.targets.chat_stream import WRONG_MODEL
+from services.targets.endpoint_stream import read_stream
+from services.targets.transport import EVENT_STREAM, BodyEncoded, BodyTooLarge, bounded_client
 
 MAX_BODY_BYTES = 1024 * 1024
 _VERSION = re.compile(r"[-:@](\d{4}-\d{2}-\d{2}|\d{8}|\d{3,4}|v?\d+(\.\d+)+|latest)")
@@ -48,29 +52,55 @@ class ChatEndpoint:
     async def ask(
         self, system: str, user: str, response_format: Mapping[str, Any], max_tokens: int, timeout_s: float
     ) -> ChatReply:
-        body = {
-            "model": self.model,
-            "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
-            "max_tokens": max_tokens,
-            "temperature": 0,
-            "response_format": response_format,
-        }
-        try:
+        body = self._body(system, user, response_format, max_tokens)
+        with _translated(timeout_s):
             # The library's own timeout is for each read, and a slow drip would pass it.
             async with asyncio.timeout(timeout_s):
                 # `post` is what `chat.completions.create` ends in, without its walk over every parameter.
                 response = await self._client.post(
                     "/chat/completions", body=body, cast_to=httpx2.Response, options={"timeout": timeout_s}
                 )
-        except (TimeoutError, APITimeoutError):
-            raise TargetFailed("timeout", f"no answer within {timeout_s:.2f} s", cost_usd=None) from None
-        except APIStatusError as error:
-            raise _status(error) from None
-        except APIConnectionError as error:
-            raise _connection(error) from None
-        except OpenAIError as error:
-            raise TargetFailed("client_error", f"could not be asked: {type(error).__name__}") from None
         return _reply(response.content, self._echo)
+
+    async def ask_streamed(
+        self,
+        system: str,
+        user: str,
+        response_format: Mapping[str, Any],
+        max_tokens: int,
+        timeout_s: float,
+        idle_s: float,
+        tell: Tell,
+    ) -> ChatReply:
+        body = self._body(system, user, response_format, max_tokens)
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        with _translated(timeout_s):
+            async with asyncio.timeout(timeout_s):
+                stream = await self._client.post(
+                    "/chat/completions",
+                    body=body,
+                    cast_to=object,
+                    stream=True,
+                    stream_cls=AsyncStream[object],
+                    options={"timeout": timeout_s, "headers": {"Accept": EVENT_STREAM}},
+                )
+                try:
+                    return await read_stream(
+                        stream.response, partial(_is_model, asked=self._echo), idle_s, tell
+                    )
+                finally:
+                    await stream.response.aclose()
+
+    def _body(
+        self, system: str, user: str, response_format: Mapping[str, Any], max_tokens: int
+    ) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            "response_format": response_format,
+        }
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -92,6 +122,23 @@ def _is_model(said: object, asked: str) -> bool:
     return isinstance(said, str) and said.startswith(asked) and bool(_VERSION.fullmatch(said[len(asked) :]))
 
 
+@contextmanager
+def _translated(timeout_s: float) -> Iterator[None]:
+    """Foreign exceptions as ours."""
+    try:
+        yield
+    except (TimeoutError, APITimeoutError, httpx2.TimeoutException):
+        raise TargetFailed("timeout", f"no answer within {timeout_s:.2f} s", cost_usd=None) from None
+    except APIStatusError as error:
+        raise _status(error) from None
+    except APIConnectionError as error:
+        raise _connection(error.__cause__) from None
+    except httpx2.TransportError as error:  # while a stream is read, the library is not asked any more
+        raise _connection(error) from None
+    except OpenAIError as error:
+        raise TargetFailed("client_error", f"could not be asked: {type(error).__name__}") from None
+
+
 def _status(error: APIStatusError) -> TargetFailed | TargetRefused:
     status = error.status_code
     if error.code == "content_filter":
@@ -109,8 +156,7 @@ def _retry_after_s(error: APIStatusError) -> float | None:
     return float(said) if said.isascii() and said.isdigit() and len(said) <= 6 else None
 
 
-def _connection(error: APIConnectionError) -> TargetFailed:
-    cause = error.__cause__
+def _connection(cause: BaseException | None) -> TargetFailed:
     if isinstance(cause, BodyTooLarge):
         return TargetFailed("too_large", "its response was larger than an answer may be", cost_usd=None)
     if isinstance(cause, BodyEncoded):
@@ -133,8 +179,7 @@ def _reply(body: bytes, model: str) -> ChatReply:
         raise TargetFailed("bad_response", "its response is not a chat completion", cost_usd=None) from None
     if not _is_model(data.get("model"), model):
         # Priced, tested and approved was another one; what this answer cost, nobody knows.
-        message = "another model answered than was asked; name it in the endpoint's `echoes` if it is right"
-        raise TargetFailed("wrong_model", message, cost_usd=None)
+        raise TargetFailed("wrong_model", WRONG_MODEL, cost_usd=None)
     refused = bool(refusal) or finish == "content_filter"
     text = content if isinstance(content, str) else None
     raw = data.get("usage")

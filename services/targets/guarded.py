@@ -8,7 +8,8 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from feature_checks.usecase import UseCase
 from services.breaker import Blocked, Permit
@@ -25,11 +26,13 @@ from services.prices import (
     worst_case_usd,
 )
 from services.retry import pause_before_retry
-from services.targets import Target
+from services.targets import Target, Written
 from services.targets.answer_schema import AnswerSchema
 from services.targets.cloud import CloudTarget
 from services.targets.prompt import Prompt
 from services.values import Answer, Envelope
+
+Ask = Callable[[], Awaitable[Answer]]
 
 _CALLERS_FAULT = frozenset({"http_400", "http_413", "http_422"})
 """Failures that say something about the one request and nothing about the endpoint."""
@@ -100,10 +103,31 @@ class GuardedTarget(Target):
         return None
 
     async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer:
+        return await self._answer(
+            partial(self._cloud.answer, envelope, usecase, deadline), envelope, deadline
+        )
+
+    async def answer_written(
+        self, envelope: Envelope, usecase: UseCase, deadline: float, written: Written
+    ) -> Answer:
+        """As `answer`; asked again only as long as not a word was told."""
+        begun = False
+
+        async def tell(text: str) -> None:
+            nonlocal begun
+            begun = True
+            await written(text)
+
+        ask = partial(self._cloud.answer_written, envelope, usecase, deadline, tell)
+        return await self._answer(ask, envelope, deadline, lambda: begun)
+
+    async def _answer(
+        self, ask: Ask, envelope: Envelope, deadline: float, begun: Callable[[], bool] = lambda: False
+    ) -> Answer:
         failed: TargetFailed | None = None
         for turn in range(self._retries + 1):
             try:
-                return await self._once(envelope, usecase, deadline, turn)
+                return await self._once(ask, envelope, turn)
             except NotAsked:
                 if failed is None:
                     raise
@@ -111,13 +135,13 @@ class GuardedTarget(Target):
             except TargetFailed as failure:
                 failed = failure
             pause_s = pause_before_retry(failed, turn, deadline - time.monotonic(), random.random())  # noqa: S311  — jitter
-            if turn == self._retries or pause_s is None:
+            if turn == self._retries or pause_s is None or begun():
                 break
             await asyncio.sleep(pause_s)
         assert failed is not None  # the loop runs at least once
         raise failed if turn == 0 else _asked_again(failed, turn)
 
-    async def _once(self, envelope: Envelope, usecase: UseCase, deadline: float, turn: int) -> Answer:
+    async def _once(self, ask: Ask, envelope: Envelope, turn: int) -> Answer:
         permit = await self._breakers.permit(self._endpoint)
         if isinstance(permit, Blocked):
             raise NotAsked(f"its breaker lets no call through: {permit.reason}")
@@ -126,22 +150,15 @@ class GuardedTarget(Target):
         except BaseException:
             self._breakers.release(permit)
             raise
-        return await self._ask(permit, reservation, envelope, usecase, deadline)
+        return await self._ask(ask, permit, reservation)
 
-    async def _ask(
-        self,
-        permit: Permit,
-        reservation: Reservation | None,
-        envelope: Envelope,
-        usecase: UseCase,
-        deadline: float,
-    ) -> Answer:
+    async def _ask(self, ask: Ask, permit: Permit, reservation: Reservation | None) -> Answer:
         works: bool | None = False  # what this call says of the endpoint; None: nothing
         wait_s: float | None = None
         cost_usd: float | None = None  # None: nobody knows, so all that was held counts
         started = time.monotonic()
         try:
-            answer = await self._cloud.answer(envelope, usecase, deadline)
+            answer = await ask()
             works, cost_usd = True, answer.cost_usd
             return answer
         except TargetRefused as refusal:

@@ -8,6 +8,10 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
+EVENT_STREAM = "text/event-stream"
+STREAM_FACTOR = 8
+"""How many times as many bytes a stream may have: each few characters come in an event of 300 bytes."""
+
 
 class BodyTooLarge(httpx2.ReadError):
     """More bytes than an answer may have."""
@@ -26,24 +30,27 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await self._inner.handle_async_request(request)
-        problem = self._refusal(response)
+        streamed = request.headers.get("accept") == EVENT_STREAM
+        max_bytes = self._max_bytes * (STREAM_FACTOR if streamed else 1)
+        problem = _refusal(response, max_bytes)
         if problem is not None:
             await response.aclose()
             raise problem
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _BoundedStream(response.stream, self._max_bytes)
+        response.stream = _BoundedStream(response.stream, max_bytes)
         return response
 
     async def aclose(self) -> None:
         await self._inner.aclose()
 
-    def _refusal(self, response: httpx2.Response) -> httpx2.ReadError | None:
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            return BodyEncoded("compressed")
-        length = response.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._max_bytes:
-            return BodyTooLarge("too large")
-        return None
+
+def _refusal(response: httpx2.Response, max_bytes: int) -> httpx2.ReadError | None:
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        return BodyEncoded("compressed")
+    length = response.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > max_bytes:
+        return BodyTooLarge("too large")
+    return None
 
 
 class _BoundedStream(httpx2.AsyncByteStream):

@@ -15,7 +15,7 @@ from services.verify import (
     no_new_pii,
     output_schema,
 )
-from services.verify.base import Validator, VerifyContext
+from services.verify.base import Prefix, Validator, VerifyContext
 
 VALIDATORS: Mapping[str, Callable[[VerifyContext], Validator]] = {
     "output_schema": output_schema.make,
@@ -49,9 +49,18 @@ def verify(
     return None
 
 
+def prefixes(validators: Sequence[Validator], field: str) -> tuple[Prefix, ...] | None:
+    """How these judge a model's text while it is written; None when one of them has to see the whole."""
+    found = [validator.prefix(field) for validator in validators]
+    return None if None in found else tuple(prefix for prefix in found if prefix is not None)
+
+
 def names(validators: Sequence[Validator], *, own_text: bool) -> tuple[str, ...]:
     """The validators that such an answer is checked by, for the record."""
     return tuple(v.name for v in validators if v.own_text or not own_text)
 
 
-__all__ = ["ALWAYS", "VALIDATORS", "Validator", "VerifyContext", "make_validators", "names", "verify"]
+__all__ = [
+    "ALWAYS", "VALIDATORS", "Prefix", "Validator", "VerifyContext", "make_validators", "names", "prefixes",
+    "verify",
+]  # fmt: skip

@@ -11,7 +11,7 @@ from decimal import Decimal
 from feature_checks.verification import AllowedAmounts
 from services.errors import ConfigError
 from services.values import Envelope
-from services.verify.base import Validator, VerifyContext
+from services.verify.base import Prefix, Validator, VerifyContext
 
 _NUMBER = r"\d{1,3}(?:[.,'’\s]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d+(?:[.,]\d+)?"
 _WORDS = (
@@ -27,6 +27,10 @@ _NAMES = re.compile(r"<[^<>\s]*>|^\s*@?prefix\b.*$", re.MULTILINE | re.IGNORECAS
 """What is a name and no statement in a file of facts: IRIs and prefixes of Turtle."""
 
 
+AHEAD = 24
+"""What may stand behind a number and make it an amount: its other digits, and a currency."""
+
+
 def make(context: VerifyContext) -> Validator:
     facts = _facts(context, context.options(AllowedAmounts).facts)
     approved = _numbers((*context.approved, *facts))
@@ -39,7 +43,7 @@ def make(context: VerifyContext) -> Validator:
         unknown -= _numbers(str(value) for value in envelope.fields.values())
         return f"names {len(unknown)} amounts that were not given" if unknown else None
 
-    return Validator("allowed_amounts", check)
+    return Validator("allowed_amounts", check, prefix=lambda _: Prefix(check, AHEAD))
 
 
 def _facts(context: VerifyContext, files: tuple[str, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from feature_checks.usecase import FieldSpec
 from feature_checks.verification import AllowedValues, ClosedSet
 from services.privacy.normalise import normalise
 from services.values import Envelope
-from services.verify.base import Validator, VerifyContext
+from services.verify.base import Prefix, Validator, VerifyContext, agrees
 
 FieldCheck = Callable[[str, Envelope], str | None]
 
@@ -24,7 +24,9 @@ def make(context: VerifyContext) -> Validator:
                 return f"field '{name}': {problem}"
         return None
 
-    return Validator("allowed_values", check)
+    return Validator(
+        "allowed_values", check, prefix=lambda field: None if field in checks else Prefix(agrees)
+    )
 
 
 def stands_in(value: str, text: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from services.privacy.leaks import new_personal_data
 from services.values import Envelope
-from services.verify.base import Validator, VerifyContext
+from services.verify.base import Prefix, Validator, VerifyContext
 
 
 def make(context: VerifyContext) -> Validator:
@@ -15,4 +15,7 @@ def make(context: VerifyContext) -> Validator:
             return f"holds personal data that the request did not: {', '.join(kinds)}"
         return None
 
-    return Validator("no_new_pii", check)
+    def prefix(field: str) -> Prefix | None:
+        return None if detector.ahead is None else Prefix(check, detector.ahead)
+
+    return Validator("no_new_pii", check, prefix=prefix)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from feature_checks.usecase import FieldSpec
 from services.values import Envelope
-from services.verify.base import Check, Validator, VerifyContext
+from services.verify.base import Check, Prefix, Validator, VerifyContext
 
 FieldCheck = Callable[[object], str | None]
 
@@ -17,7 +17,15 @@ def make(context: VerifyContext) -> Validator:
         name: (_field_check(spec, frozenset(usecase.allowed(name))), spec.required)
         for name, spec in usecase.output.items()
     }
-    return Validator("output_schema", _check(checks), own_text=True)
+
+    def prefix(field: str) -> Prefix | None:
+        spec = usecase.output[field]
+        if spec.type != "string" or usecase.allowed(field):
+            return None
+        so_far = _string(spec.model_copy(update={"min_length": 0}), frozenset())
+        return Prefix(lambda output, _: so_far(output[field]))
+
+    return Validator("output_schema", _check(checks), own_text=True, prefix=prefix)
 
 
 def _check(checks: Mapping[str, tuple[FieldCheck, bool]]) -> Check:
