@@ -16,6 +16,8 @@ from itertools import pairwise
 import numpy as np
 from tokenizers import Tokenizer
 
+from registry.runtimes.packed_runs import PackedRuns
+
 CHAR_SIZES = (3, 4, 5)
 MAX_CHARS = 2000
 _SPACES = re.compile(r"\s+")
@@ -49,8 +51,13 @@ def token_ngrams(tokens: Sequence[int]) -> list[str]:
 
 def char_ngrams(text: str) -> list[str]:
     """Runs of 3 to 5 characters of the lower-cased text with a space at either end."""
-    padded = f" {text.lower()} "
+    padded = padded_lower(text)
     return [padded[start : start + size] for size in CHAR_SIZES for start in range(len(padded) - size + 1)]
+
+
+def padded_lower(text: str) -> str:
+    """What character n-grams are cut from."""
+    return f" {text.lower()} "
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,11 @@ class Block:
         counts = Counter(map(self.columns.get, ngrams))
         counts.pop(None, None)
         found = np.fromiter(counts, np.int64, len(counts))
-        weights = (1.0 + np.log(np.fromiter(counts.values(), np.float64, len(counts)))) * self.idf[found]
+        return self.weigh_counted(found, np.fromiter(counts.values(), np.float64, len(counts)))
+
+    def weigh_counted(self, found: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same, of columns that were counted already; each stands once in `found`."""
+        weights = (1.0 + np.log(counts)) * self.idf[found]
         return found + self.offset, weights / (math.sqrt(weights @ weights) or 1.0)
 
 
@@ -100,12 +111,13 @@ class Featuriser:
         self._tokenizer = tokenizer
         self._tokens = token_block
         self._chars = char_block
+        self._runs = PackedRuns(char_block.columns, CHAR_SIZES)
 
     def __call__(self, raw: str) -> Features:
         text = clean(raw)
         tokens = self._tokenizer(text)
         columns, weights = self._tokens.weigh(token_ngrams(tokens))
-        more_columns, more_weights = self._chars.weigh(char_ngrams(text))
+        more_columns, more_weights = self._weigh_chars(text)
         if not len(columns) + len(more_columns):
             return Features(np.array(tokens, np.int64), np.zeros(1, np.int64), np.zeros(1, np.float32))
         return Features(
@@ -113,3 +125,8 @@ class Featuriser:
             np.concatenate((columns, more_columns)),
             np.concatenate((weights, more_weights)).astype(np.float32),
         )
+
+    def _weigh_chars(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        if text.isascii():
+            return self._chars.weigh_counted(*self._runs.count(padded_lower(text)))
+        return self._chars.weigh(char_ngrams(text))
