@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from services.api.app import Dispatcher
 from services.api.mount import Api
 from services.bootstrap import Edges, bootstrap
 from services.journal_reader import read_entries
+from services.privacy.detect import Detector, build_detector
 from services.runtime import Runtime
 from services.settings import EndpointSettings, load_settings
+from services.state.sqlite_counters import SqliteCounters
 from tests.fakes import REPOSITORY, FakePolicy, FakePredictor, support
 from tests.scripted_endpoint import ScriptedEndpoint
 from tests.served import FakePlaced, issue_key
@@ -63,6 +66,14 @@ class Streamed:
     def records(self, kind: str) -> list[Any]:
         return [e.record for e in read_entries(self.runtime.settings.journal_dir) if e.record["kind"] == kind]
 
+    async def runtime_use(self) -> Any:
+        """What of today's budget is spent and held."""
+        counters = SqliteCounters(self.runtime.settings.counters_db, timeout_s=10)
+        try:
+            return await counters.use("acme", "support")
+        finally:
+            await counters.close()
+
     async def recorded(self, kind: str, count: int = 1) -> list[Any]:
         """Once there are so many."""
         return await once(lambda: found if len(found := self.records(kind)) >= count else None)
@@ -71,7 +82,7 @@ class Streamed:
 async def once(look: Callable[[], Any]) -> Any:
     """What `look` finds, as soon as it finds something."""
     async with asyncio.timeout(20):
-        while (found := look()) is None:
+        while (found := look()) is None:  # noqa: ASYNC110  — a file and a foreign server set no event
             await asyncio.sleep(0.01)
     return found
 
@@ -87,7 +98,7 @@ async def streamed(home: Path, answer: str = PLAIN * 12, **how: Any) -> AsyncIte
             base_url=endpoint.url, model="scripted", usd_per_million_input=0.1, usd_per_million_output=0.2
         )
         settings = load_settings(home=home, usecases_dir=usecases, endpoints={"primary": configured}, **how)
-        edges = Edges(placed=FakePlaced(predictor), policy=lambda _: FakePolicy())
+        edges = Edges(placed=FakePlaced(predictor), policy=lambda _: FakePolicy(), detector=_detector())
         api = Api()
         async with bootstrap(settings, edges) as runtime:
             dispatcher = Dispatcher(runtime)
@@ -96,6 +107,11 @@ async def streamed(home: Path, answer: str = PLAIN * 12, **how: Any) -> AsyncIte
                 key = issue_key(runtime, "caller")
                 async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
                     yield Streamed(url, runtime, endpoint, client)
+
+
+@cache
+def _detector() -> Detector:
+    return build_detector()  # takes a second, and holds nothing
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ wrong ends as `{"error": …}`; nothing of a request reaches a log.
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +131,7 @@ async def _send(response: Response, request: Request, send: Send) -> None:
     if response.stream is None:
         await send({"type": "http.response.body", "body": response.body})
         return
-    async for chunk in response.stream:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    async with aclosing(response.stream) as stream:  # so that its work ends with it, whatever happens here
+        async for chunk in stream:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

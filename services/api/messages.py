@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -72,7 +72,7 @@ class Response:
     status: int
     body: bytes = b""
     headers: Headers = (JSON_TYPE,)
-    stream: AsyncIterator[bytes] | None = field(default=None, repr=False)
+    stream: AsyncGenerator[bytes, None] | None = field(default=None, repr=False)
     close: bool = False
 
 

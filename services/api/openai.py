@@ -5,7 +5,7 @@ into chunks, unless the use case lets it go out while it is written (`streaming.
 streamed or not. `chat_parameters.py` says which parameters count.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from services.api.body import parse_json
@@ -78,7 +78,7 @@ def _completion(asked: ChatRequest, decision: Decision, text: str) -> dict[str, 
     }
 
 
-async def _chunks(asked: ChatRequest, decision: Decision, text: str) -> AsyncIterator[bytes]:
+async def _chunks(asked: ChatRequest, decision: Decision, text: str) -> AsyncGenerator[bytes, None]:
     shared = chunk_frame(asked, decision.id, decision.versions.get("config"))
     yield first_chunk(shared)
     for chunk in (*text_chunks(shared, text), *last_chunks(shared, asked, decision)):

@@ -5,7 +5,7 @@ that came as a whole is sent as one. A caller that goes away ends the work at on
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from services.api.body import ClientGoneError, Receive
 from services.api.chat_request import ChatRequest
@@ -36,9 +36,14 @@ class Sending:
         self._written: asyncio.Queue[str | None] = asyncio.Queue()
         self._outlet = Outlet(self._written.put_nowait)
         self._task = asyncio.create_task(work(call, runtime, self._outlet))
-        self._task.add_done_callback(lambda _: self._written.put_nowait(_END))
+        self._task.add_done_callback(self._ended)
         self._watch = asyncio.create_task(_gone(receive))
         self._watch.add_done_callback(lambda _: self.leave())
+
+    def _ended(self, task: "asyncio.Task[Decision]") -> None:
+        self._written.put_nowait(_END)
+        if not task.cancelled():
+            task.exception()  # looked at here too: nobody may be left who asks for the decision
 
     async def text(self) -> str | None:
         """The next text; None once there will be no more before the verdict."""
@@ -81,7 +86,7 @@ async def stream_chat(
 
 async def _events(
     sending: Sending, first: str | None, asked: ChatRequest, call: Call, request: Request
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     shared = chunk_frame(asked, call.id, call.usecase.version)
     sent, text = "", first
     try:

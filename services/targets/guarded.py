@@ -127,7 +127,7 @@ class GuardedTarget(Target):
         failed: TargetFailed | None = None
         for turn in range(self._retries + 1):
             try:
-                return await self._once(ask, envelope, turn)
+                return await self._once(ask, envelope, turn, begun)
             except NotAsked:
                 if failed is None:
                     raise
@@ -141,7 +141,7 @@ class GuardedTarget(Target):
         assert failed is not None  # the loop runs at least once
         raise failed if turn == 0 else _asked_again(failed, turn)
 
-    async def _once(self, ask: Ask, envelope: Envelope, turn: int) -> Answer:
+    async def _once(self, ask: Ask, envelope: Envelope, turn: int, begun: Callable[[], bool]) -> Answer:
         permit = await self._breakers.permit(self._endpoint)
         if isinstance(permit, Blocked):
             raise NotAsked(f"its breaker lets no call through: {permit.reason}")
@@ -150,9 +150,11 @@ class GuardedTarget(Target):
         except BaseException:
             self._breakers.release(permit)
             raise
-        return await self._ask(ask, permit, reservation)
+        return await self._ask(ask, permit, reservation, begun)
 
-    async def _ask(self, ask: Ask, permit: Permit, reservation: Reservation | None) -> Answer:
+    async def _ask(
+        self, ask: Ask, permit: Permit, reservation: Reservation | None, begun: Callable[[], bool]
+    ) -> Answer:
         works: bool | None = False  # what this call says of the endpoint; None: nothing
         wait_s: float | None = None
         cost_usd: float | None = None  # None: nobody knows, so all that was held counts
@@ -172,7 +174,8 @@ class GuardedTarget(Target):
                 works = self._cut_off(started)
             raise
         except asyncio.CancelledError:
-            works = self._cut_off(started)  # at the deadline, or the caller has gone
+            # At the deadline, or the caller has gone: who leaves an answer that comes says nothing of it.
+            works = None if begun() else self._cut_off(started)
             raise
         finally:
             if wait_s is not None:
