@@ -76,11 +76,12 @@ def to_line(kind: str, seq: int, at: str, prev: str, content: Mapping[str, Any])
     """The line for a record, newline included, and its hash. `content` is JSON-like; `at` is ISO 8601."""
     body = _encode(content).encode("utf-8")
     digest = hashlib.sha256(body).hexdigest()
-    head = _encode({"content_sha256": digest, "kind": kind, "prev": prev, "seq": seq, "ts": at}).encode(
+    # As canonical JSON has it; none of these holds a character that JSON would escape.
+    head = f'{{"content_sha256":"{digest}","kind":"{kind}","prev":"{prev}","seq":{seq},"ts":"{at}"'.encode(
         "ascii"
     )
-    own = hashlib.sha256(head).hexdigest()
-    return b'%b,"hash":"%b","content":%b}\n' % (head[:-1], own.encode("ascii"), body), own
+    own = hashlib.sha256(head + b"}").hexdigest()
+    return b'%b,"hash":"%b","content":%b}\n' % (head, own.encode("ascii"), body), own
 
 
 def to_tombstone(line: bytes, removed: Mapping[str, Any]) -> bytes:

@@ -91,9 +91,12 @@ class Dispatcher:
             response = unexpected(error, request.id, request.trace_id)
         if not request.body_done and request.method not in ("GET", "HEAD"):
             await drain(receive)
-        path = endpoint.path if endpoint else OTHER
-        self._runtime.telemetry.request(path, response.status, time.perf_counter() - started)
-        await _send(response, request, send)
+        took_s = time.perf_counter() - started
+        try:
+            await _send(response, request, send)
+        finally:  # counting is nothing that a caller should wait for
+            path = endpoint.path if endpoint else OTHER
+            self._runtime.telemetry.request(path, response.status, took_s)
 
     async def _answer(self, request: Request, endpoint: Endpoint | None) -> Response:
         if endpoint is None:

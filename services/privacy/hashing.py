@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+# `json.dumps` would make an encoder each time.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
 
 def keyed_hash(key: bytes, purpose: str, tenant: str, value: object) -> str:
     """`purpose_` and 32 hex digits (128 bits) of HMAC-SHA256 (RFC 2104) over purpose, tenant and value.
@@ -22,8 +25,7 @@ def canonical_json(value: Any) -> bytes:
 
     It differs from the RFC in numbers alone: floats are written as Python writes them.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8")
+    return _encode(value).encode("utf-8")
 
 
 def content_digest(use_case: str, fields: Mapping[str, object]) -> str:
