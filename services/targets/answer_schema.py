@@ -28,7 +28,7 @@ class AnswerSchema:
     def parse(self, text: str) -> dict[str, object]:
         """An answer as text to output fields. Raises `TargetFailed`, never with what the answer says."""
         try:
-            value = json.loads(text, parse_constant=_no_constant)
+            value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_key_twice)
         except (ValueError, RecursionError):
             raise TargetFailed("bad_json", "its answer is not JSON") from None
         problem = next(self.validator.iter_errors(value), None)
@@ -91,3 +91,11 @@ def _without_bounds(schema: Any, names: bool = False) -> Any:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A field that is given twice is two answers, and readers differ in which one they take."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key is given twice")
+    return value

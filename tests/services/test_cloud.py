@@ -68,6 +68,7 @@ async def test_cached_tokens_have_their_own_price():
         ("Sure! " + GOOD, "stop", "bad_json"),
         ('{"reply": "x", "intent": NaN}', "stop", "bad_json"),
         ("[" * 100_000, "stop", "bad_json"),
+        ('{"reply": "x", "reply": "y", "intent": "card_arrival"}', "stop", "bad_json"),
         ('["reply"]', "stop", "bad_schema"),
         ('{"reply": "x"}', "stop", "bad_schema"),
         ('{"reply": "x", "intent": "made_up"}', "stop", "bad_schema"),
