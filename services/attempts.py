@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from contextlib import nullcontext
 
 from services.errors import NotAsked, TargetFailed, TargetRefused
 from services.flow import Flow
@@ -139,7 +140,7 @@ class _Attempt:
             return self._record("skipped", _NO_TIME)
         self.asked = True
         try:
-            async with asyncio.timeout(None if target.degraded else left_s):
+            async with asyncio.timeout(left_s) if target.waits and not target.degraded else nullcontext():
                 answer = await self._answer()
         except NotAsked as blocked:
             return self._record("skipped", blocked.message)

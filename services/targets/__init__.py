@@ -24,7 +24,8 @@ class Target(Protocol):
     target that gets nothing of the request, so that policy has nothing to permit. `own_text` means
     that its texts were approved by the use case's team; such answers are checked against the output
     contract only. `degraded` means that its answer is a stand-in for a real one. `versions` names
-    what shaped the answer besides configuration and model, for example {"prompt": "3f9a…"}.
+    what shaped the answer besides configuration and model, for example {"prompt": "3f9a…"}. `waits` is
+    False where answering never waits for anything, so that no timer need be set for it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Target(Protocol):
     sees_request: bool = True
     own_text: bool = True
     degraded: bool = False
+    waits: bool = True
     versions: Mapping[str, str] = NO_VERSIONS
 
     async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer | Declined:

@@ -81,6 +81,7 @@ class LocalTarget(Target):
         self._short = short
         self._risk = usecase.local.risk if usecase.local else None
         self._model = model
+        self.waits = not isinstance(model, InProcessModel)
         self._templates = templates
         self._label_field = usecase.label
         self._labels = frozenset(usecase.labels)

@@ -17,6 +17,7 @@ class RulesTarget(Target):
     """Answers with what the decision graph gives: {"answer": {output fields}, "reason": text}."""
 
     name = "rules"
+    waits = False
 
     def __init__(self, graph: RuleGraph) -> None:
         self._graph = graph
