@@ -33,6 +33,7 @@ class Schema:
 
 STATE = Schema("state", "migrations", NEWEST, "alembic_version")
 DECISIONS = Schema("decisions", "decision_migrations", "0001", "decisions_version")
+REVIEWS = Schema("reviews", "review_migrations", "0001", "reviews_version")
 
 
 class Database:
@@ -44,6 +45,7 @@ class Database:
         self._schema = schema
         self._lock = threading.Lock()
         self._ready: Engine | None = None
+        self._opened: tuple[int, int] | None = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -76,11 +78,29 @@ class Database:
         self.close()
 
     def _engine(self) -> Engine:
-        if self._ready is None:
-            with self._lock:
-                if self._ready is None:
-                    self._ready = self._open()
-        return self._ready
+        """Opened anew when its file was removed or another put there: whoever goes on with the old one
+        knows no new key, and none that was revoked."""
+        ready = self._ready
+        if ready is not None and self._opened == self._there():
+            return ready
+        with self._lock:
+            if self._ready is not None and self._opened != self._there():
+                self._ready.dispose()
+                self._ready = None
+            if self._ready is None:
+                self._ready = self._open()
+                self._opened = self._there()
+            return self._ready
+
+    def _there(self) -> tuple[int, int] | None:
+        """Which file now has the name; None when there is none, and of a PostgreSQL."""
+        if isinstance(self._target, str):
+            return None
+        try:
+            found = self._target.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _open(self) -> Engine:
         if isinstance(self._target, str):
