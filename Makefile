@@ -14,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 # Data files are looked for here first, by hash; anything not found is fetched from its public address.
 export SWITCHYARD_DATA_MIRROR ?= $(wildcard ../shared/data)
 
-.PHONY: help setup check test demo up bench lock clean
+.PHONY: help setup check test soak demo up bench lock clean
 
 help: ## what can be done
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ check: setup ## lint, types, import directions
 
 test: setup ## the whole suite
 	$(PY) -m pytest tests -m "not soak" -q
+
+soak: setup ## long forms of the fault tests: 1,000 kills, 10,000 requests (SOAK_KILLS=60 for less)
+	$(PY) -m pytest tests -m soak -q
 
 demo: setup ## the whole story, on real data where it can be had
 	switchyard demo $(DEMO_ARGS)

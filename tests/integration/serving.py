@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +38,13 @@ class Serving:
         return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that answer."""
-        children = psutil.Process(self.pid).children(recursive=True)
-        return [child for child in children if "_bentoml_impl.worker.service" in child.cmdline()]
+        """The processes that answer; one that was killed is none, reaped or not."""
+        found = []
+        for child in psutil.Process(self.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # a zombie is one too
+                if "_bentoml_impl.worker.service" in child.cmdline():
+                    found.append(child)
+        return found
 
     def logged(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
