@@ -32,7 +32,8 @@ from services.receipts import Receipts
 from services.runtime import Readiness, Runtime
 from services.settings import ServiceSettings
 from services.state.api_keys import ApiKeys
-from services.state.database import Database
+from services.state.database import REVIEWS, Database
+from services.state.feedback import FeedbackStore
 from services.state.kept_database import DatabaseAnswers
 from services.state.repeats import Repeats
 from services.targets.chat import Chat
@@ -65,6 +66,9 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     database = Database(settings.state_db)
     closing.callback(database.close)
     api_keys = ApiKeys(database)
+    shared = settings.database_url
+    reviews_db = Database(settings.reviews_db if shared is None else shared.get_secret_value(), REVIEWS)
+    closing.callback(reviews_db.close)
     journal = Journal(
         settings.journal_dir,
         sync=settings.journal_sync,
@@ -118,6 +122,8 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         repeats=Repeats(database, settings.idempotency_ttl_s),
         telemetry=telemetry,
         hash_key=hash_key,
+        journal=journal,
+        feedback=FeedbackStore(reviews_db),
         find_decision=evidence.finder.find,
         keys_dir=settings.keys_dir,
         readiness=readiness,

@@ -7,6 +7,8 @@ ServiceError(status, type)
 ├── Forbidden               403  the key is valid, its roles do not allow this
 ├── NotFound                404  no such use case, decision or path
 ├── MethodNotAllowed        405  the path exists, not with this method
+├── Expired                 410  a decision that is too old to be judged
+├── Contradiction           409  feedback that says otherwise than what was said before
 ├── TooLarge                413  a body or field above its bound
 ├── UnsupportedMedia        415  a body that is not said to be plain JSON
 ├── TooManyRequests         429  `retry_after_s` says when to come back
@@ -73,6 +75,20 @@ class Forbidden(ServiceError):
 class NotFound(ServiceError):
     status = 404
     type = "not_found"
+
+
+class Expired(ServiceError):
+    """It was there, and its time is over: a decision that can no longer be judged."""
+
+    status = 410
+    type = "expired"
+
+
+class Contradiction(ServiceError):
+    """Feedback that says otherwise than what was said before of the same decision."""
+
+    status = 409
+    type = "contradiction"
 
 
 class TooLarge(ServiceError):

@@ -71,11 +71,17 @@ class Journal:
         return await self._append("stream", content)
 
     async def append_feedback(
-        self, decision_id: str, tenant: str, verdict: Mapping[str, bool | str]
+        self,
+        decision_id: str,
+        tenant: str,
+        verdict: Mapping[str, bool | str],
+        source: str | None = None,
     ) -> Appended:
         """Record what turned out to be right. `verdict` is {"correct": …} or {"label": …}, both from
-        closed sets that the caller has checked. Raises `JournalUnavailable`."""
-        return await self._append("feedback", {"id": decision_id, "tenant": tenant, "verdict": dict(verdict)})
+        closed sets that the caller has checked; `source` is the key that said so. Raises
+        `JournalUnavailable`."""
+        content = {"id": decision_id, "tenant": tenant, "verdict": dict(verdict), "source": source}
+        return await self._append("feedback", content)
 
     @property
     def problem(self) -> str | None:

@@ -10,9 +10,11 @@ from typing import Any
 from services.api.calls import CallReader
 from services.api.limits import Gate
 from services.ingress import Ingress
+from services.journal import Journal
 from services.journal_reader import Entry
 from services.pipeline import Pipeline
 from services.settings import ServiceSettings
+from services.state.feedback import FeedbackStore
 from services.state.repeats import Repeats
 from services.targets.local import LocalModel
 from services.telemetry import Telemetry
@@ -41,6 +43,8 @@ class Runtime:
     repeats: Repeats
     telemetry: Telemetry
     hash_key: bytes = field(repr=False)
+    journal: Journal
+    feedback: FeedbackStore
     find_decision: Callable[[str], Entry | None]
     keys_dir: Path
     readiness: Callable[[], Readiness]

@@ -108,6 +108,9 @@ class ServiceSettings(BaseSettings):
     database_url: SecretStr | None = None  # None: decisions are shipped to `decisions_db`
     retention_days: int | None = Field(default=None, ge=1)  # for use cases that do not say; None: kept
 
+    feedback_days: int = Field(default=90, ge=1)  # feedback for older decisions is refused
+    feedback_per_hour_per_key: int = Field(default=1000, ge=1)  # in all workers together
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -144,6 +147,10 @@ class ServiceSettings(BaseSettings):
     @property
     def decisions_db(self) -> Path:
         return self.home / "decisions.db"
+
+    @property
+    def reviews_db(self) -> Path:
+        return self.home / "reviews.db"
 
     @property
     def counters_db(self) -> Path:

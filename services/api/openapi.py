@@ -13,7 +13,8 @@ _ERRORS = {
     "403": "The key's roles do not allow this",
     "404": "No such use case, decision or model",
     "405": "The path exists, not with this method",
-    "409": "The first request with this idempotency key is still at work",
+    "409": "The first request with this idempotency key is still at work, or others said otherwise",
+    "410": "The decision is too old to be judged",
     "413": "The body is larger than this server takes",
     "415": "The body is not said to be plain JSON",
     "422": "A field is missing, unknown or out of bounds; the message names it",
@@ -97,6 +98,19 @@ def _paths(requests: list[str], outputs: list[str], usecases: Sequence[UseCase])
         },
         "/v1/models": {"get": _get("models", "The use cases, as models", ref("ModelList"))},
         "/v1/models/{id}": {"get": _get("model", "One use case, as a model", ref("Model"), by_id=True)},
+        "/v1/feedback": {
+            "post": {
+                "operationId": "feedback",
+                "summary": "What turned out to be right, of one decision",
+                "description": "Needs the role `caller`, of the same tenant. `correct` or `label`, not both.",
+                "requestBody": _body(schemas.FEEDBACK_REQUEST),
+                "responses": _responses(
+                    "What is now known; `recorded` is false where it was known before",
+                    schemas.FEEDBACK,
+                    (*_WRITING, "404", "409", "410"),
+                ),
+            }
+        },
         "/v1/decisions/{id}": {
             "get": _get(
                 "decision", "The journal's record of a decision; role `auditor`", ref("Record"), by_id=True

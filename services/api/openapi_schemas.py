@@ -139,6 +139,24 @@ VERIFY_REQUEST: Schema = obj(
     ("receipt",),
 )
 
+FEEDBACK_REQUEST = obj(
+    {
+        "id": {"type": "string", "minLength": 1, "maxLength": 64},
+        "correct": {"type": ["boolean", "null"]},
+        "label": {"type": ["string", "null"], "description": "one of the use case's labels"},
+    },
+    ("id",),
+)
+FEEDBACK = obj(
+    {
+        "id": {"type": "string"},
+        "correct": {"type": "boolean"},
+        "label": {"type": ["string", "null"]},
+        "recorded": {"type": "boolean"},
+    },
+    ("id", "correct", "label", "recorded"),
+)
+
 COMMON: Schema = {
     "Error": obj(
         {

@@ -20,7 +20,7 @@ from services.journal import Journal
 from services.journal_file import utc_now
 from services.receipt_keys import public_jwks
 from services.signer import Signer
-from services.state.database import DECISIONS, Database
+from services.state.database import DECISIONS, Database, Schema
 from services.state.decisions import Decisions
 from services.synthesis import Outcome
 from services.values import Envelope
@@ -48,10 +48,10 @@ def need_postgres() -> None:
 
 
 @contextmanager
-def opened(kind: str, folder: Path) -> Iterator[Database]:
-    """A decisions database of the test's own: a file, or a schema in the real PostgreSQL."""
+def opened(kind: str, folder: Path, tables: Schema = DECISIONS) -> Iterator[Database]:
+    """A decisions (or other) database of the test's own: a file, or a schema in the real PostgreSQL."""
     if kind == "sqlite":
-        with Database(folder / "decisions.db", DECISIONS) as database:
+        with Database(folder / f"{tables.name}.db", tables) as database:
             yield database
         return
     need_postgres()
@@ -60,7 +60,7 @@ def opened(kind: str, folder: Path) -> Iterator[Database]:
     with admin.begin() as connection:
         connection.execute(text(f"CREATE SCHEMA {schema}"))
     try:
-        with Database(f"{POSTGRES_URL}?options=-csearch_path%3D{schema}", DECISIONS) as database:
+        with Database(f"{POSTGRES_URL}?options=-csearch_path%3D{schema}", tables) as database:
             yield database
     finally:
         with admin.begin() as connection:
