@@ -79,8 +79,8 @@ def _settings(usecase: UseCase, port: int) -> dict[str, object]:
     one = {
         "base_url": f"http://127.0.0.1:{port}/v1",
         "model": MODEL,
-        "usd_per_million_input": 0.0,
-        "usd_per_million_output": 0.0,
+        "usd_per_million_input": 0.1,  # priced, so that money is reserved and settled
+        "usd_per_million_output": 0.4,
     }
     return dict.fromkeys(usecase.cloud.endpoints if usecase.cloud else (), one)
 
