@@ -40,7 +40,7 @@ test: setup ## the whole suite
 	$(PY) -m pytest tests -m "not soak" -q
 
 soak: setup ## long forms of the fault tests: 1,000 kills, 10,000 requests (SOAK_KILLS=60 for less)
-	$(PY) -m pytest tests -m soak -q
+	$(PY) -m pytest tests/soak -m soak -q
 
 demo: setup ## the whole story, on real data where it can be had
 	switchyard demo $(DEMO_ARGS)
