@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from services.targets.answer_schema import load_answer_schema
 from services.targets.cloud import CloudTarget
 from services.targets.fallback import SafeDefault
 from services.targets.prompt import load_prompt
-from services.values import Decision
+from services.values import Answer, Decision
 from services.verify import VerifyContext, make_validators
 from tests.fakes import HASH_KEY, FakeChat, FakePolicy, FakeTarget, call_of, chat_reply, support
 
@@ -173,3 +174,29 @@ def test_the_commit_is_on_record_before_the_first_text_goes_out(tmp_path: Path) 
 
 def _commits(rig: Rig) -> list[Any]:
     return [e.record for e in read_entries(rig.journal._folder) if e.record["kind"] == "stream"]
+
+
+class Twofold(FakeTarget):
+    """Writes one text and answers with another."""
+
+    async def answer_written(self, envelope: Any, usecase: Any, deadline: float, written: Any) -> Answer:
+        for end in range(0, len(PLAIN) * 6, 9):
+            await written((PLAIN * 6)[:end])
+        return Answer({"reply": "Quite another answer.", "intent": "out_of_scope"})
+
+
+def test_an_answer_that_does_not_begin_with_what_went_out_is_refused(rig: Rig) -> None:
+    """Whatever a target does: what was read is part of the answer, or there is none."""
+    prepared = rig.pipeline.use_cases["support"]
+    target = Twofold("cloud/primary", TargetFailed("x", "x"), own_text=False)
+    changed = replace(prepared, targets={**prepared.targets, "cloud/primary": target})
+    rig.pipeline.use_cases = {"support": changed}
+    out: list[str] = []
+    try:
+        with pytest.raises(StreamBroken, match="not the one that began to go out"):
+            asyncio.run(rig.pipeline.decide(call_of(USECASE, text=ASKED), Outlet(out.append)))
+    finally:
+        rig.pipeline.use_cases = {"support": prepared}
+    assert out
+    broken = [e.record for e in read_entries(rig.journal._folder) if e.record["kind"] == "decision"][-1]
+    assert broken["stream"]["released"] == "".join(out)
