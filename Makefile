@@ -37,7 +37,7 @@ check: setup ## lint, types, import directions
 	lint-imports
 
 test: setup ## the whole suite
-	$(PY) -m pytest tests -m "not soak" -q
+	$(PY) -m pytest tests -m "not soak" -q -n logical --maxprocesses 4 --dist loadfile
 
 soak: setup ## long forms of the fault tests: 1,000 kills, 10,000 requests (SOAK_KILLS=60 for less)
 	$(PY) -m pytest tests/soak -m soak -q
