@@ -114,7 +114,8 @@ class StaleSpec(Strict):
 class ReviewSpec(Strict):
     when: tuple[Literal["low_confidence", "validator_failed"], ...] = Field(default=(), strict=False)
     sample_rate: float = Field(default=0.0, ge=0, le=1)
-    max_queue: int = Field(default=100, ge=0)
+    max_queue: int = Field(default=100, ge=0)  # of each tenant
+    agreement: int = Field(default=1, ge=1, le=5)  # so many reviewers must say the same
 
 
 class RouteSlo(Strict):

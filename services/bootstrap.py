@@ -29,6 +29,7 @@ from services.policy import AccessPolicy
 from services.prepared import Policy
 from services.privacy.detect import Detector
 from services.receipts import Receipts
+from services.review_desk import ReviewDesk
 from services.runtime import Readiness, Runtime
 from services.settings import ServiceSettings
 from services.state.api_keys import ApiKeys
@@ -36,6 +37,7 @@ from services.state.database import REVIEWS, Database
 from services.state.feedback import FeedbackStore
 from services.state.kept_database import DatabaseAnswers
 from services.state.repeats import Repeats
+from services.state.reviews import ReviewStore
 from services.targets.chat import Chat
 from services.telemetry import Telemetry
 
@@ -54,6 +56,7 @@ class Edges:
     kept_answers: KeptAnswers | None = None
     clock: Callable[[], float] = time.monotonic  # of breakers and budgets
     observers: tuple[Observer, ...] = ()
+    reviewing: bool = True  # False: nobody shall review what is asked here, such as an evaluation
 
 
 def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
@@ -69,6 +72,9 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     shared = settings.database_url
     reviews_db = Database(settings.reviews_db if shared is None else shared.get_secret_value(), REVIEWS)
     closing.callback(reviews_db.close)
+    desk = ReviewDesk(ReviewStore(reviews_db), hash_key, telemetry, settings.retention_days)
+    closing.push_async_callback(desk.close)
+    reviewing = (desk.recorded,) if edges.reviewing else ()
     journal = Journal(
         settings.journal_dir,
         sync=settings.journal_sync,
@@ -88,7 +94,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         journal=journal,
         receipts=receipts,
         hash_key=hash_key,
-        observers=(telemetry.recorded, shelf.recorded, *edges.observers),
+        observers=(telemetry.recorded, shelf.recorded, *reviewing, *edges.observers),
     )
     calls = CallReader(settings.request_timeout_s)
 
@@ -96,6 +102,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         usecases = {name: one.usecase for name, one in catalogue.current.items()}
         pipeline.serve(catalogue.current)
         calls.serve(usecases)
+        desk.serve(usecases)
         shelf.serve({name: one.stale.max_age_s for name, one in usecases.items() if one.stale})
         telemetry.serving({name: one.version for name, one in usecases.items()}, catalogue.refused)
 
@@ -124,6 +131,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         hash_key=hash_key,
         journal=journal,
         feedback=FeedbackStore(reviews_db),
+        reviews=desk,
         find_decision=evidence.finder.find,
         keys_dir=settings.keys_dir,
         readiness=readiness,

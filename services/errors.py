@@ -9,6 +9,7 @@ ServiceError(status, type)
 ├── MethodNotAllowed        405  the path exists, not with this method
 ├── Expired                 410  a decision that is too old to be judged
 ├── Contradiction           409  feedback that says otherwise than what was said before
+├── Taken                   409  a review that another reviewer holds, or that is done
 ├── TooLarge                413  a body or field above its bound
 ├── UnsupportedMedia        415  a body that is not said to be plain JSON
 ├── TooManyRequests         429  `retry_after_s` says when to come back
@@ -89,6 +90,13 @@ class Contradiction(ServiceError):
 
     status = 409
     type = "contradiction"
+
+
+class Taken(ServiceError):
+    """A review that another reviewer holds, or that this one has done."""
+
+    status = 409
+    type = "taken"
 
 
 class TooLarge(ServiceError):

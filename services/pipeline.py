@@ -15,6 +15,7 @@ from services.privacy.detect import Detector
 from services.privacy.envelope import seal
 from services.privacy.reidentify import reidentify
 from services.receipts import Receipts
+from services.reviews import wanted
 from services.synthesis import Outcome, synthesise
 from services.values import Call, Decision, Envelope, RoutePlan
 from services.verify.demands import Demands
@@ -68,6 +69,7 @@ class Pipeline:
         outcome = synthesise(prepared.usecase.version, tried, given, stream)
         appended = await self._journal.append(envelope, outcome)
         self._tell_observers(envelope, outcome)
+        review = wanted(prepared.usecase.review, envelope, outcome, self._hash_key)
         if stream and stream.incomplete:
             message = f"broke off: {stream.incomplete}; what was sent until then is not an answer"
             raise StreamBroken(message, outcome.reasons)
@@ -84,7 +86,7 @@ class Pipeline:
             confidence=outcome.confidence,
             degraded=outcome.degraded,
             reasons=outcome.reasons,
-            review_id=None,
+            review_id=review.id if review else None,
             versions=outcome.versions,
             receipt=self._receipts.issue(envelope, outcome, appended),
             redacted=outcome.output,

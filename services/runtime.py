@@ -13,6 +13,7 @@ from services.ingress import Ingress
 from services.journal import Journal
 from services.journal_reader import Entry
 from services.pipeline import Pipeline
+from services.review_desk import ReviewDesk
 from services.settings import ServiceSettings
 from services.state.feedback import FeedbackStore
 from services.state.repeats import Repeats
@@ -45,6 +46,7 @@ class Runtime:
     hash_key: bytes = field(repr=False)
     journal: Journal
     feedback: FeedbackStore
+    reviews: ReviewDesk
     find_decision: Callable[[str], Entry | None]
     keys_dir: Path
     readiness: Callable[[], Readiness]

@@ -111,6 +111,8 @@ class ServiceSettings(BaseSettings):
     feedback_days: int = Field(default=90, ge=1)  # feedback for older decisions is refused
     feedback_per_hour_per_key: int = Field(default=1000, ge=1)  # in all workers together
 
+    review_lease_s: float = Field(default=900.0, gt=0, le=86_400)  # how long a reviewer holds a review
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:

@@ -23,6 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from services.breaker import BreakerState
 from services.budget import Settled
 from services.evidence.shipping import Round
+from services.state.reviews import Enqueued, Voted
 from services.synthesis import Outcome
 from services.values import Envelope
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+REVIEW_SECONDS = (60, 300, 900, 3600, 4 * 3600, 86_400, 3 * 86_400, 7 * 86_400, 30 * 86_400)
 PHASES = {"closed": 0, "half_open": 1, "open": 2}
 NOTHING = "none"
 """The `route` label of a request that nothing answered."""
@@ -98,6 +100,23 @@ class Telemetry:
             registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
 
+        self._review_queue = Gauge(
+            "switchyard_reviews_waiting", "Length of the review queue last changed", ["use_case"],
+            registry=registry, multiprocess_mode="livemostrecent",
+        )  # fmt: skip
+        self._reviews_in = Counter(
+            "switchyard_reviews_enqueued", "enqueued, repeated, dropped (queue full), lost (no database)",
+            ["use_case", "what"], registry=registry,
+        )  # fmt: skip
+        self._reviewed = Counter(
+            "switchyard_reviews_resolved", "Resolved reviews; corrected: the answer was wrong",
+            ["use_case", "corrected"], registry=registry,
+        )  # fmt: skip
+        self._review_seconds = Histogram(
+            "switchyard_review_seconds", "From the decision to its review", ["use_case"],
+            buckets=REVIEW_SECONDS, registry=registry,
+        )  # fmt: skip
+
         self._warned: set[tuple[str, str]] = set()
         self._versions: Mapping[str, str] = {}
         self._children: dict[tuple[object, ...], Any] = {}
@@ -157,6 +176,23 @@ class Telemetry:
         """Records of this worker that no checkpoint covers, and places that cannot be written."""
         self._unprotected.set(unprotected)
         self._evidence_problems.labels("checkpoints").set(problems)
+
+    def review_enqueued(self, use_case: str, enqueued: Enqueued | None) -> None:
+        """One decision for the review queue; None: it did not get there."""
+        if enqueued is None:
+            self._child(self._reviews_in, use_case, "lost").inc()
+            return
+        self._child(self._reviews_in, use_case, "repeated" if enqueued.repeated else "enqueued").inc()
+        if enqueued.dropped:
+            self._child(self._reviews_in, use_case, "dropped").inc(enqueued.dropped)
+        self._review_queue.labels(use_case).set(enqueued.waiting)
+
+    def reviewed(self, use_case: str, voted: Voted) -> None:
+        """One reviewer's word."""
+        if voted.seconds is not None:
+            self._child(self._reviewed, use_case, "true" if voted.corrected else "false").inc()
+            self._child(self._review_seconds, use_case).observe(voted.seconds)
+        self._review_queue.labels(use_case).set(voted.waiting)
 
     def _child(self, metric: Counter | Histogram, *labels: str | int) -> Any:
         """`metric.labels(…)`, remembered: the library takes a lock and makes strings each time."""

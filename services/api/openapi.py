@@ -111,6 +111,22 @@ def _paths(requests: list[str], outputs: list[str], usecases: Sequence[UseCase])
                 ),
             }
         },
+        "/v1/reviews": {
+            "get": {
+                **_get("reviews", "What waits for a reviewer; role `reviewer`", ref("ReviewList")),
+                "parameters": schemas.REVIEW_QUERY,
+            }
+        },
+        "/v1/reviews/{id}": {
+            "post": {
+                "operationId": "review",
+                "summary": "Take a review, give it back, or say what is right; role `reviewer`",
+                "description": "`next` as id, with `take`: the most valuable one that is free.",
+                "parameters": [schemas.ID],
+                "requestBody": _body(schemas.REVIEW_REQUEST),
+                "responses": _responses("What came of it", schemas.REVIEWED, (*_WRITING, "404", "409")),
+            }
+        },
         "/v1/decisions/{id}": {
             "get": _get(
                 "decision", "The journal's record of a decision; role `auditor`", ref("Record"), by_id=True

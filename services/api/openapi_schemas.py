@@ -157,7 +157,43 @@ FEEDBACK = obj(
     ("id", "correct", "label", "recorded"),
 )
 
+REVIEW_QUERY = [
+    {"name": "use_case", "in": "query", "schema": {"type": "string"}},
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
+]
+REVIEW_REQUEST = obj(
+    {
+        "take": {"type": ["boolean", "null"], "enum": [True, None]},
+        "release": {"type": ["boolean", "null"], "enum": [True, None]},
+        "correct": {"type": ["boolean", "null"]},
+        "label": {"type": ["string", "null"]},
+        "use_case": {"type": ["string", "null"], "description": "with `next` alone"},
+    },
+    (),
+)
+_REVIEW = {
+    "id": {"type": "string"},
+    "use_case": {"type": "string"},
+    "decision_id": {"type": "string"},
+    "input": {"type": "object", "description": "redacted"},
+    "output": {"type": ["object", "null"], "description": "redacted"},
+    "route": {"type": "string"},
+    "why": {"type": "array", "items": {"type": "string"}},
+    "seen": {"type": "integer", "description": "decisions on this very request"},
+    "at": {"type": "string", "format": "date-time"},
+    "held": {"type": ["string", "null"], "description": "by_you, by_another"},
+    "lease_until": {"type": ["string", "null"]},
+}
+REVIEWED: Schema = {
+    "oneOf": [
+        obj({"review": {"oneOf": [ref("Review"), {"type": "null"}]}}, ("review",)),
+        obj({"id": {"type": "string"}, "resolved": {"type": "boolean"}}, ("id", "resolved")),
+    ]
+}
+
 COMMON: Schema = {
+    "Review": obj(_REVIEW, tuple(_REVIEW)),
+    "ReviewList": obj({"reviews": {"type": "array", "items": ref("Review")}}, ("reviews",)),
     "Error": obj(
         {
             "error": obj(

@@ -33,7 +33,7 @@ class Schema:
 
 STATE = Schema("state", "migrations", NEWEST, "alembic_version")
 DECISIONS = Schema("decisions", "decision_migrations", "0001", "decisions_version")
-REVIEWS = Schema("reviews", "review_migrations", "0001", "reviews_version")
+REVIEWS = Schema("reviews", "review_migrations", "0002", "reviews_version")
 
 
 class Database:
