@@ -69,9 +69,9 @@ async def test_time_at_the_door_counts_against_the_callers_deadline(
             await asyncio.sleep(0.05)
             return await admit(*args)
 
-        async def ask(call: Call) -> Any:
+        async def ask(call: Call, *rest: Any) -> Any:
             seen.append(call.deadline - time.monotonic())
-            return await decide(call)
+            return await decide(call, *rest)
 
         decide = app.runtime.pipeline.decide
         monkeypatch.setattr(app.runtime.ingress, "admit", waits)
