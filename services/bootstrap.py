@@ -29,11 +29,11 @@ from services.policy import AccessPolicy
 from services.prepared import Policy
 from services.privacy.detect import Detector
 from services.receipts import Receipts
-from services.review_desk import ReviewDesk
+from services.review_desk import ReviewDesk, open_reviews
 from services.runtime import Readiness, Runtime
 from services.settings import ServiceSettings
 from services.state.api_keys import ApiKeys
-from services.state.database import REVIEWS, Database
+from services.state.database import Database
 from services.state.feedback import FeedbackStore
 from services.state.kept_database import DatabaseAnswers
 from services.state.repeats import Repeats
@@ -69,8 +69,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     database = Database(settings.state_db)
     closing.callback(database.close)
     api_keys = ApiKeys(database)
-    shared = settings.database_url
-    reviews_db = Database(settings.reviews_db if shared is None else shared.get_secret_value(), REVIEWS)
+    reviews_db = open_reviews(settings)
     closing.callback(reviews_db.close)
     desk = ReviewDesk(ReviewStore(reviews_db), hash_key, telemetry, settings.retention_days)
     closing.push_async_callback(desk.close)

@@ -1,4 +1,4 @@
-"""Commands of this room: `switchyard keys`, `audit`, `receipt`, `evaluate` and `policy`."""
+"""Commands of this room: `switchyard keys`, `audit`, `receipt`, `evaluate`, `policy` and `reviews`."""
 
 import typer
 
@@ -6,6 +6,7 @@ from services.audit_cli import audit_commands
 from services.evaluate_cli import evaluate_commands
 from services.keys_cli import key_commands
 from services.policy_cli import policy_commands
+from services.reviews_cli import review_commands
 
 
 def commands(root: typer.Typer) -> None:
@@ -14,3 +15,4 @@ def commands(root: typer.Typer) -> None:
     key_commands(root)
     audit_commands(root)
     policy_commands(root)
+    review_commands(root)

@@ -10,6 +10,8 @@ from feature_checks.usecase import UseCase
 from services.errors import StateUnavailable
 from services.keys import utc_now
 from services.reviews import ReviewItem, review_item, wanted
+from services.settings import ServiceSettings
+from services.state.database import REVIEWS, Database
 from services.state.reviews import Enqueued, ReviewStore, Voted
 from services.synthesis import Outcome
 from services.values import Envelope
@@ -18,6 +20,12 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 256
 """More items than this wait for the store: the next ones are lost, and counted."""
+
+
+def open_reviews(settings: ServiceSettings) -> Database:
+    """The reviews database that the settings name. Connects to nothing yet."""
+    url = settings.database_url
+    return Database(settings.reviews_db if url is None else url.get_secret_value(), REVIEWS)
 
 
 class ReviewMetrics(Protocol):

@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, or_, select, text, update
 
 from services.feedback import Truth
+from services.review_estimates import Sampled, judged
 from services.reviews import ReviewItem
 from services.state.database import Database
 from services.state.review_tables import reviews, samples, tallies, votes
@@ -154,6 +155,22 @@ class ReviewStore:
                 _count(connection, tenant, row.use_case, "corrected")
             seconds = (datetime.fromisoformat(now) - datetime.fromisoformat(row.at)).total_seconds()
             return Voted(True, not truth.correct, max(0.0, seconds), _length(connection, queue))
+
+    def sampled(self, use_case: str, since: str, tenant: str | None = None) -> list[Sampled]:
+        """The random sample since then, with what its reviews said."""
+        s = samples.c
+        here = (s.use_case == use_case) & (s.at > since)
+        if tenant is not None:
+            here &= s.tenant == tenant
+        columns = (s.route, s.rate, s.answered, _R.answered.label("reviewed"), _R.correct, _R.label)
+        both = samples.outerjoin(reviews, (s.review_id == _R.id) & _R.resolved_at.is_not(None))
+        with self._database.reading() as connection:
+            return [
+                Sampled(route, rate, judged(answered, reviewed, correct, label))
+                for route, rate, answered, reviewed, correct, label in connection.execute(
+                    select(*columns).select_from(both).where(here)
+                )
+            ]
 
     def tallies(self, use_case: str, tenant: str | None = None) -> dict[str, int]:
         """What was counted of a use case's queues, and how many wait."""
