@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from registry.errors import ModelNotFound, RegistryError, RegistryUnavailable
-from registry.keys import trusted_keys
 from registry.packages import VerifiedPackage
-from registry.placing import placed_aliases, placed_package, placed_ref
+from registry.placing import checked_package, placed_aliases, placed_package, placed_ref
 from registry.records import ModelRef, RegisteredVersion
 from registry.settings import RegistrySettings
-from registry.signing import verify_package
 
 
 class Store(Protocol):
@@ -79,7 +77,7 @@ def _stored(name: str, alias: str, ref: ModelRef, settings: RegistrySettings, st
     def verified() -> VerifiedPackage:
         with tempfile.TemporaryDirectory(prefix="switchyard-verify-") as scratch:
             folder = store.download(ref, Path(scratch))
-            return verify_package(folder, trusted_keys(settings.keys_dir), name)
+            return checked_package(folder, name, settings, alias)
 
     return _check(name, alias, "mlflow", ref, verified)
 
@@ -92,7 +90,7 @@ def _placed(name: str, alias: str, settings: RegistrySettings, stored: ModelRef 
     note = ""
     if stored is not None and stored != ref:
         note = f"MLflow has version {stored.version}: `python -m registry.sync {name} --alias {alias}`"
-    return _check(name, alias, "placed", ref, lambda: placed_package(ref, settings), note)
+    return _check(name, alias, "placed", ref, lambda: placed_package(ref, settings, alias), note)
 
 
 def _check(

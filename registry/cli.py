@@ -1,4 +1,4 @@
-"""Commands of this room: `switchyard registry list|verify`."""
+"""Commands of this room: `switchyard registry list|verify|keys|revoke`."""
 
 import json
 from dataclasses import asdict
@@ -8,6 +8,7 @@ import typer
 
 from registry.audit import CopyCheck, check_copies
 from registry.settings import RegistrySettings
+from registry.trust_cli import revoke, show_keys
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -17,6 +18,8 @@ def commands(root: typer.Typer) -> None:
     registry = typer.Typer(help="Which model may be loaded: list and verify.", no_args_is_help=True)
     registry.command("list")(show)
     registry.command("verify")(verify)
+    registry.command("keys")(show_keys)
+    registry.command("revoke")(revoke)
     root.add_typer(registry, name="registry")
 
 

@@ -6,6 +6,8 @@ RegistryError
 ├── PackageRefused        the bytes are not what a trusted key signed: file, expected, got
 │   └── SignatureRefused  the signature itself: missing, broken, unknown key, or it hides files
 ├── PackageInvalid        a package that cannot be signed or opened: says what is wrong in which file
+├── VersionRevoked        a version, or its signer, was revoked, and no earlier one is placed
+├── TrustInvalid          the trust policy or the revocations cannot be read: file, key, what was expected
 ├── PlacingFailed         a verified copy could not be written; what was placed before still stands
 └── KeyUnusable           a signing or trusted key is missing, exposed, broken or not a pair
 """
@@ -45,6 +47,14 @@ class SignatureRefused(PackageRefused):
 
 class PackageInvalid(RegistryError):
     """A package is malformed, whoever signed it; the message names file, expected and got."""
+
+
+class VersionRevoked(RegistryError):
+    """What is asked for was revoked, and no earlier version is placed that was not."""
+
+
+class TrustInvalid(RegistryError):
+    """The trust policy, or this machine's revocations, is missing or malformed; names file and key."""
 
 
 class PlacingFailed(RegistryError):

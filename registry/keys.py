@@ -33,11 +33,15 @@ class SigningKeys:
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """One public key that may vouch for a package. `hint` is what model-signing writes into a bundle."""
+    """One public key that may vouch for a package. `hint` is what model-signing writes into a bundle.
+
+    `barred` says why it may not vouch for what is being verified, or is None.
+    """
 
     path: Path
     key_id: str
     hint: str
+    barred: str | None = None
 
 
 def ensure_signing_keys(keys_dir: Path) -> SigningKeys:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from registry.errors import PlacingFailed, RegistryUnavailable
+from registry.errors import PlacingFailed, RegistryUnavailable, TrustInvalid
 from registry.placing import PackageSource, place, placed_package, placed_ref
 from registry.records import Acceptance, ModelRef
 from registry.runtimes import Predictor, open_predictor
 from registry.settings import RegistrySettings
+from registry.trust_files import read_trust
 
-__all__ = ["LoadedModel", "load_placed", "load_verified", "place", "placed_ref"]
+__all__ = ["LoadedModel", "is_revoked", "load_placed", "load_verified", "place", "placed_ref"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def load_placed(name: str, alias: str, settings: RegistrySettings) -> LoadedMode
 
     Raises `ModelNotFound` (with the command that gets one), `PackageRefused` or `PackageInvalid`.
     """
-    return _load(placed_ref(name, alias, settings), settings)
+    return _load(placed_ref(name, alias, settings), settings, alias)
 
 
 def load_verified(
@@ -48,12 +49,20 @@ def load_verified(
     try:
         ref = place(name, alias, settings, source)
     except (RegistryUnavailable, PlacingFailed) as error:
-        return _load(placed_ref(name, alias, settings), settings, unsynced=str(error))
-    return _load(ref, settings)
+        return _load(placed_ref(name, alias, settings), settings, alias, unsynced=str(error))
+    return _load(ref, settings, alias)
 
 
-def _load(ref: ModelRef, settings: RegistrySettings, unsynced: str | None = None) -> LoadedModel:
-    package = placed_package(ref, settings)
+def is_revoked(loaded: LoadedModel, settings: RegistrySettings) -> bool:
+    """Must a model that serves stop? Unreadable revocations revoke nothing that was loaded before."""
+    try:
+        return read_trust(settings).why_revoked(loaded.ref.digest, loaded.key_id) is not None
+    except TrustInvalid:
+        return False
+
+
+def _load(ref: ModelRef, settings: RegistrySettings, alias: str, unsynced: str | None = None) -> LoadedModel:
+    package = placed_package(ref, settings, alias)
     predictor = open_predictor(package)
     manifest = package.manifest
     return LoadedModel(

@@ -3,6 +3,8 @@
 `models/<name>/<version>-<digest12>/` is the copy, `models/<name>/<alias>.json` the pointer to it. The
 copy is made in a temporary folder of the same file system, verified there, flushed, and moved in with
 one rename; the pointer follows, also with one rename. A crash at any moment leaves the old pointer.
+When `champion` moves, the version before it is placed as `previous`: where one falls back on when the
+champion is revoked.
 """
 
 import json
@@ -17,13 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from registry.errors import ModelNotFound, PackageRefused, PlacingFailed
-from registry.keys import trusted_keys
+from registry.errors import ModelNotFound, PackageRefused, PlacingFailed, VersionRevoked
 from registry.packages import VerifiedPackage
 from registry.records import NAME_PATTERN, ModelRef
 from registry.settings import RegistrySettings
 from registry.signing import verify_package
+from registry.trust import stage_of
+from registry.trust_files import keys_for, read_trust
 
+CHAMPION, PREVIOUS = "champion", "previous"
 INCOMING = ".incoming-"
 ABANDONED_AFTER_S = 3600  # a download that takes longer was killed
 
@@ -44,15 +48,17 @@ def place(name: str, alias: str, settings: RegistrySettings, source: PackageSour
     ref = source.resolve(name, alias)
     target = placed_folder(ref, settings)
     try:
-        if not _holds(target, ref, settings):
+        if not _holds(target, ref, settings, alias):
             target.parent.mkdir(parents=True, exist_ok=True)
             _sweep(target.parent)
             with _incoming(target.parent) as scratch:
                 folder = source.download(ref, scratch)
-                _verified(folder, ref, settings)
+                _verified(folder, ref, settings, alias)
                 _flush(folder)
-                _move_in(folder, target, ref, settings)
-        package = _verified(target, ref, settings)
+                _move_in(folder, target, ref, settings, alias)
+        package = _verified(target, ref, settings, alias)
+        if alias == CHAMPION:
+            _keep_previous(name, ref, settings)
         _point(_pointer(name, alias, settings), ref, package.key_id)
     except OSError as error:
         raise PlacingFailed(
@@ -63,7 +69,26 @@ def place(name: str, alias: str, settings: RegistrySettings, source: PackageSour
 
 
 def placed_ref(name: str, alias: str, settings: RegistrySettings) -> ModelRef:
-    """What the pointer of `alias` names: one small file is read. Raises `ModelNotFound`."""
+    """What `alias` means here: the version that its pointer names, or, when that or its signer was
+    revoked, the one placed before it. A few small files are read. Raises `ModelNotFound`, `VersionRevoked`.
+    """
+    trust = read_trust(settings)
+    ref, why = None, ""
+    for candidate in (alias, PREVIOUS) if alias == CHAMPION else (alias,):
+        try:
+            ref, key_id = _pointed(name, candidate, settings)
+        except ModelNotFound:
+            if why:
+                break
+            raise
+        if (barred := trust.why_revoked(ref.digest, key_id)) is None:
+            return ref
+        why = why or f"'{name}@{alias}' (version {ref.version}): {barred}"
+    raise VersionRevoked(f"{why}; no earlier version is placed that may serve: promote another, then sync")
+
+
+def _pointed(name: str, alias: str, settings: RegistrySettings) -> tuple[ModelRef, str]:
+    """The version that a pointer names, and the key that signed it when it was placed."""
     pointer = _pointer(name, alias, settings)
     advice = (
         f"run `switchyard train <usecase>` for the use case whose local model this is, or "
@@ -79,12 +104,21 @@ def placed_ref(name: str, alias: str, settings: RegistrySettings) -> ModelRef:
     fits = ref.name == name and type(ref.version) is int and re.fullmatch("[0-9a-f]{64}", str(ref.digest))
     if not fits:
         raise ModelNotFound(f"models/{name}/{pointer.name} does not point to a version of '{name}'; {advice}")
-    return ref
+    return ref, str(raw.get("key_id", ""))
 
 
-def placed_package(ref: ModelRef, settings: RegistrySettings) -> VerifiedPackage:
-    """Verify the placed copy of `ref` anew. Raises `PackageRefused`."""
-    return _verified(placed_folder(ref, settings), ref, settings)
+def placed_package(ref: ModelRef, settings: RegistrySettings, alias: str = CHAMPION) -> VerifiedPackage:
+    """Verify the placed copy of `ref` anew, for the stage that `alias` asks for. Raises `PackageRefused`."""
+    return _verified(placed_folder(ref, settings), ref, settings, alias)
+
+
+def checked_package(folder: Path, name: str, settings: RegistrySettings, alias: str) -> VerifiedPackage:
+    """Verify any copy: signed as `name`, by a key that may for this stage now, and not revoked."""
+    package = verify_package(folder, keys_for(settings, stage_of(alias)), name)
+    if (why := read_trust(settings).why_version_barred(package.digest)) is not None:
+        got, advice = f"{package.digest}, which {why}", "promote another version"
+        raise PackageRefused(f"'{name}'", "digest of all files", "a version that may serve", got, advice)
+    return package
 
 
 def placed_folder(ref: ModelRef, settings: RegistrySettings) -> Path:
@@ -104,8 +138,8 @@ def _pointer(name: str, alias: str, settings: RegistrySettings) -> Path:
     return settings.models_dir / name / f"{alias}.json"
 
 
-def _verified(folder: Path, ref: ModelRef, settings: RegistrySettings) -> VerifiedPackage:
-    package = verify_package(folder, trusted_keys(settings.keys_dir), ref.name)
+def _verified(folder: Path, ref: ModelRef, settings: RegistrySettings, alias: str) -> VerifiedPackage:
+    package = checked_package(folder, ref.name, settings, alias)
     if package.digest != ref.digest:
         raise PackageRefused(
             f"'{ref.name}' version {ref.version}",
@@ -116,9 +150,9 @@ def _verified(folder: Path, ref: ModelRef, settings: RegistrySettings) -> Verifi
     return package
 
 
-def _holds(target: Path, ref: ModelRef, settings: RegistrySettings) -> bool:
+def _holds(target: Path, ref: ModelRef, settings: RegistrySettings, alias: str) -> bool:
     try:
-        _verified(target, ref, settings)
+        _verified(target, ref, settings, alias)
     except PackageRefused:
         return False
     return True
@@ -149,7 +183,7 @@ def _flush(folder: Path) -> None:
     _sync(folder)
 
 
-def _move_in(folder: Path, target: Path, ref: ModelRef, settings: RegistrySettings) -> None:
+def _move_in(folder: Path, target: Path, ref: ModelRef, settings: RegistrySettings, alias: str) -> None:
     for attempt in range(3):
         try:
             folder.replace(target)
@@ -158,10 +192,20 @@ def _move_in(folder: Path, target: Path, ref: ModelRef, settings: RegistrySettin
             # Another process was first, and its copy is as good; or something spoilt lies there.
             if not target.exists() or attempt == 2:
                 raise
-            if _holds(target, ref, settings):
+            if _holds(target, ref, settings, alias):
                 return
             target.replace(folder.parent / f"refused-{attempt}")
     _sync(target.parent)
+
+
+def _keep_previous(name: str, ref: ModelRef, settings: RegistrySettings) -> None:
+    try:
+        before, key_id = _pointed(name, CHAMPION, settings)
+    except ModelNotFound:
+        return
+    # A revoked one is nothing to fall back on, and would push out the one that is.
+    if before != ref and read_trust(settings).why_revoked(before.digest, key_id) is None:
+        _point(_pointer(name, PREVIOUS, settings), before, key_id)
 
 
 def _point(pointer: Path, ref: ModelRef, key_id: str) -> None:

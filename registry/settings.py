@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class RegistrySettings(BaseSettings):
-    """Read from `SWITCHYARD_HOME` and `SWITCHYARD_MLFLOW_TRACKING_URI`.
+    """Read from `SWITCHYARD_HOME`, `SWITCHYARD_TRUST` and `SWITCHYARD_MLFLOW_TRACKING_URI`.
 
     `home` holds all state and is made absolute, so that a later change of directory moves nothing.
     The tracking URI may hold a password, and is therefore kept out of repr and errors.
@@ -18,12 +18,13 @@ class RegistrySettings(BaseSettings):
     )
 
     home: Path = Field(default=Path(".switchyard"), validate_default=True)
+    trust: Path = Field(default=Path(__file__).parent / "trust.yaml", validate_default=True)
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)
 
-    @field_validator("home")
+    @field_validator("home", "trust")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
 
     @property
     def tracking_uri(self) -> str:

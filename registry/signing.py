@@ -105,6 +105,12 @@ def _signer(bundle: Any, trusted: Sequence[TrustedKey], shown: str) -> TrustedKe
     hint = getattr(public_key, "hint", None) or ""
     for key in trusted:
         if key.hint == hint:
+            if key.barred:
+                got = f"one by key {key.key_id}, which {key.barred}"
+                advice = "place a version that a key in good standing signed; see `switchyard registry keys`"
+                raise SignatureRefused(
+                    shown, SIGNATURE, "a signature that the trust policy allows", got, advice
+                )
             return key
     known = ", ".join(key.key_id for key in trusted) or "none"
     got = f"one by an unknown key (its PEM has SHA-256 {hint[:16]}…)" if hint else "one that names no key"

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import ModelNotFound, PackageRefused, PlacingFailed, RegistryError, RegistryUnavailable
-from registry.keys import trusted_keys
 from registry.reach import check_reachable, is_server, shown, sqlite_file
 from registry.records import NAME_PATTERN, ModelRef, RegisteredVersion
 from registry.settings import RegistrySettings
 from registry.signing import verify_package
+from registry.trust_files import keys_for
 
 CHAMPION, PREVIOUS = "champion", "previous"
 
@@ -74,7 +74,7 @@ class Registry:
         `tags` must say `use_case`; digest, signer's key id and kind are taken from the package, which
         is verified first (`PackageRefused`). Sets no alias: `set_alias` does, last of all.
         """
-        package = verify_package(folder, trusted_keys(self._settings.keys_dir), name)
+        package = verify_package(folder, keys_for(self._settings, "candidate"), name)
         ref_tags = {
             **tags,
             "digest": package.digest,

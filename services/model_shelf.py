@@ -1,7 +1,8 @@
 """The local models of this process: verified copies placed on this machine, followed as they change.
 
 Training or `python -m registry.sync` moves a pointer file; `refresh` sees it, verifies and loads the
-new copy, and swaps it in between two requests. What cannot be loaded leaves what served before.
+new copy, and swaps it in between two requests. What cannot be loaded leaves what served before, unless
+that was revoked: then the version before it serves, or none.
 """
 
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from registry.errors import RegistryError
-from registry.loading import LoadedModel, load_placed, placed_ref
+from registry.loading import LoadedModel, is_revoked, load_placed, placed_ref
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
 from services.targets.local import InProcessModel
@@ -27,6 +28,8 @@ class Placed(Protocol):
 
     def load(self, name: str) -> LoadedModel: ...
 
+    def revoked(self, loaded: LoadedModel) -> bool: ...
+
 
 class PlacedOnDisk:
     """The placed copies under `{home}/models`. Needs neither MLflow nor a network."""
@@ -39,6 +42,9 @@ class PlacedOnDisk:
 
     def load(self, name: str) -> LoadedModel:
         return load_placed(name, ALIAS, self._settings)
+
+    def revoked(self, loaded: LoadedModel) -> bool:
+        return is_revoked(loaded, self._settings)
 
 
 class ModelShelf:
@@ -65,12 +71,12 @@ class ModelShelf:
         return grown
 
     def refresh(self) -> bool:
-        """Load what is newly placed. True when a model is there that was not. May take a second."""
-        appeared = False
+        """Load what is newly placed. True when a model came, or a revoked one went. May take a second."""
+        changed = False
         with self._turn:
             for name in self._names:
-                appeared |= self._refresh_one(name)
-        return appeared
+                changed |= self._refresh_one(name)
+        return changed
 
     def _refresh_one(self, name: str) -> bool:
         held = self._models.get(name)
@@ -83,11 +89,19 @@ class ModelShelf:
             if self._problems.get(name) != str(error):
                 log.warning("local model '%s': %s", name, error)
             self._problems[name] = str(error)
-            return False
+            return held is not None and self._withdraw(name, held)
         self._problems.pop(name, None)
         log.info("local model '%s' version %s is loaded", name, loaded.ref.version)
         if held is not None:
             held.loaded = loaded
             return False
         self._models[name] = InProcessModel(loaded)
+        return True
+
+    def _withdraw(self, name: str, held: InProcessModel) -> bool:
+        """Nothing else could be loaded; stop serving what is held if it was revoked."""
+        if not self._placed.revoked(held.loaded):
+            return False
+        del self._models[name]
+        log.error("local model '%s' version %s was revoked: it serves no more", name, held.loaded.ref.version)
         return True

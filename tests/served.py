@@ -32,6 +32,9 @@ class FakePlaced:
     error: Exception | None = None
     relaxed: tuple[float, float] | None = None
 
+    def revoked(self, loaded: LoadedModel) -> bool:
+        return False
+
     def ref(self, name: str) -> ModelRef:
         if self.error:
             raise self.error

@@ -229,8 +229,8 @@ def test_a_copy_spoilt_while_it_is_moved_in_is_not_pointed_to(
 ) -> None:
     move_in = placing._move_in
 
-    def spoil(folder: Path, target: Path, ref: ModelRef, settings: RegistrySettings) -> None:
-        move_in(folder, target, ref, settings)
+    def spoil(folder: Path, target: Path, ref: ModelRef, settings: RegistrySettings, alias: str) -> None:
+        move_in(folder, target, ref, settings, alias)
         (target / "extra.json").write_text("{}")
 
     monkeypatch.setattr(placing, "_move_in", spoil)

@@ -1,0 +1,70 @@
+"""`switchyard registry keys|revoke`: who may sign for what, and what may no longer be loaded."""
+
+import json
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from registry.errors import ModelNotFound, TrustInvalid
+from registry.placing import placed_ref
+from registry.settings import RegistrySettings
+from registry.trust import STAGES, Revocations, RevokedKey, RevokedVersion
+from registry.trust_files import keys_for
+from registry.trust_files import revoke as write_revocations
+
+
+def show_keys(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """List every key known here, and for which stages it may sign now; else, why not.
+
+    \b
+    Example: switchyard registry keys --json
+    """
+    settings = RegistrySettings()
+    rows = [
+        {"key_id": key.key_id, "file": key.path.name, "stage": stage, "barred": key.barred}
+        for stage in STAGES
+        for key in keys_for(settings, stage)
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for name in dict.fromkeys((row["key_id"], row["file"]) for row in rows):
+        mine = [row for row in rows if (row["key_id"], row["file"]) == name]
+        may = ", ".join(str(row["stage"]) for row in mine if row["barred"] is None) or "nothing"
+        typer.echo(f"{name[0]}  {name[1]}  may sign for: {may}")
+        for why in dict.fromkeys(str(row["barred"]) for row in mine if row["barred"]):
+            typer.echo(f"  {why}")
+
+
+def revoke(
+    reason: Annotated[str, typer.Option(help="Why; kept with the revocation.")],
+    key: Annotated[str | None, typer.Option(help="A key id: everything that it signed.")] = None,
+    digest: Annotated[str | None, typer.Option(help="A version, by its digest of 64 hex digits.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Instead: the champion placed here of this model.")
+    ] = None,
+) -> None:
+    """Revoke a version or a key on this machine; replicas that use this state folder stop loading it within
+    seconds, and the version before it takes over. It cannot be taken back by a command.
+
+    \b
+    Example: switchyard registry revoke --model support-intent --reason "wrong labels in training data"
+    """
+    if [key, digest, model].count(None) != 2:
+        raise ModelNotFound("expected exactly one of --key, --digest and --model")
+    settings = RegistrySettings()
+    if model is not None:
+        digest = placed_ref(model, "champion", settings).digest
+    try:
+        more = Revocations(
+            revoked_keys=(RevokedKey(key=key, reason=reason),) if key else (),
+            revoked_versions=(RevokedVersion(digest=digest, reason=reason),) if digest else (),
+        )
+    except ValidationError:
+        raise TrustInvalid(
+            "expected a key id of 16 hex digits or a digest of 64, and a reason of 1 to 500 characters; "
+            "see `switchyard registry list --json`"
+        ) from None
+    write_revocations(more, settings)
+    typer.echo(f"revoked: {key or digest}")
