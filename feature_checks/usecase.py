@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
 
 from feature_checks.errors import UseCaseError
+from feature_checks.promotion_spec import PromotionSpec
 from feature_checks.strict_model import Strict
 from feature_checks.strict_yaml import allowed_keys, explain, read_mapping
 from feature_checks.verification import Verification, files, misfits, read_verification
@@ -154,6 +155,7 @@ class UseCase(Strict):
     review: ReviewSpec = ReviewSpec()
     slo: SloSpec = SloSpec()
     retention: RetentionSpec | None = None
+    promotion: PromotionSpec = PromotionSpec()
     root: Path = Field(exclude=True, strict=False)
     version: str = Field(exclude=True)
 

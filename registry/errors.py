@@ -8,6 +8,7 @@ RegistryError
 ├── PackageInvalid        a package that cannot be signed or opened: says what is wrong in which file
 ├── VersionRevoked        a version, or its signer, was revoked, and no earlier one is placed
 ├── TrustInvalid          the trust policy or the revocations cannot be read: file, key, what was expected
+├── LogBroken             the signed log of promotions is not what was appended: says which entry
 ├── PlacingFailed         a verified copy could not be written; what was placed before still stands
 └── KeyUnusable           a signing or trusted key is missing, exposed, broken or not a pair
 """
@@ -55,6 +56,10 @@ class VersionRevoked(RegistryError):
 
 class TrustInvalid(RegistryError):
     """The trust policy, or this machine's revocations, is missing or malformed; names file and key."""
+
+
+class LogBroken(RegistryError):
+    """An entry of the signed log of promotions was altered, removed or moved."""
 
 
 class PlacingFailed(RegistryError):

@@ -1,7 +1,7 @@
 """register: the signed package becomes a version in MLflow, champion if it may, and is placed here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,39 +9,16 @@ from feature_checks.usecase import UseCase
 from flows.errors import StepError
 from flows.steps.files import fresh, need, read_json, write_json
 from flows.steps.rows import inputs, read_rows
+from registry import log
 from registry.errors import ModelNotFound, PackageInvalid, PackageRefused
 from registry.loading import LoadedModel, load_verified, place
+from registry.packages import VerifiedPackage
+from registry.placing import checked_package
+from registry.promotion import Candidate, Champion, PromotionDecision, PromotionPolicy, decide
+from registry.runtimes import Predictor, open_predictor
 from registry.settings import RegistrySettings
 from registry.store import CHAMPION, Registry
-
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """Whether a new version may become champion, and why."""
-
-    granted: bool
-    reason: str
-
-
-def may_lead(
-    accuracy: float,
-    labels: tuple[str, ...],
-    champion_accuracy: float | None,
-    champion_labels: tuple[str, ...] = (),
-) -> Lead:
-    """The first rule of promotion, until there is a statistical one. Pure.
-
-    Both accuracies are of the same test rows; None stands for no champion that can be verified.
-    """
-    if champion_accuracy is None:
-        return Lead(True, "there is no champion that can be verified")
-    if lost := sorted(set(champion_labels) - set(labels)):
-        return Lead(False, f"it cannot answer {len(lost)} of the champion's labels, such as '{lost[0]}'")
-    if accuracy < champion_accuracy:
-        return Lead(
-            False, f"accuracy {accuracy:.4f} is below the champion's {champion_accuracy:.4f}, same rows"
-        )
-    return Lead(True, f"accuracy {accuracy:.4f}, the champion's {champion_accuracy:.4f}, same rows")
+from registry.trust_files import keys_for
 
 
 def open_run(usecase: UseCase, params: Mapping[str, Any], seed: int, which: str, registry: Registry) -> str:
@@ -54,7 +31,7 @@ def open_run(usecase: UseCase, params: Mapping[str, Any], seed: int, which: str,
 def register(
     build: Path, usecase: UseCase, settings: RegistrySettings, registry: Registry, run_id: str | None = None
 ) -> dict[str, Any]:
-    """Register signed/, move `champion` if `may_lead` says so, place the champion; write registered/.
+    """Register signed/, move `champion` if the rule of promotion says so, and place it; write registered/.
 
     The alias moves last, so that a crash before leaves what serves as it was, and the same package
     registered again is the same version. Raises `RegistryError`.
@@ -65,7 +42,6 @@ def register(
     signed = need(build / "signed", "sign")
     metrics = read_json(build / "report" / "metrics.json", "package")
     prepared = read_json(build / "prepared" / "prepare.json", "prepare")
-    fitted = read_json(build / "fit" / "fit.json", "fit")
     tags = {
         "use_case": usecase.name,
         "data": read_json(build / "raw" / "fetch.json", "fetch")["data"],
@@ -77,21 +53,28 @@ def register(
     ref = registry.register(signed, name, metrics, tags, run_id)
     champion = _champion(name, settings, registry)
     if champion is not None and champion.ref == ref:
-        lead = Lead(True, "the same package is champion already")
-    elif champion is None:
-        lead = may_lead(metrics["accuracy"], tuple(fitted["labels"]), None)
+        granted, reason, gates = True, "the same package is champion already", []
     else:
-        theirs = _accuracy(champion, build, usecase)
-        lead = may_lead(metrics["accuracy"], tuple(fitted["labels"]), theirs, champion.labels)
-    if lead.granted:
+        decision = _decide(build, name, usecase, settings, champion)
+        granted, reason, gates = decision.open, decision.reason, [asdict(gate) for gate in decision.gates]
+        body = {
+            **asdict(ref),
+            "alias": CHAMPION,
+            "before": asdict(champion.ref) if champion else None,
+            "gates": gates,
+        }
+        # Written first: a promotion that then failed can be seen, one that nobody wrote down cannot.
+        log.append("promotion" if granted else "refusal", body, settings)
+    if granted:
         registry.set_alias(name, CHAMPION, ref.version)
         place(name, CHAMPION, settings, registry)
     found = {
         "name": name,
         "version": ref.version,
         "digest": ref.digest,
-        "champion": lead.granted,
-        "reason": lead.reason,
+        "champion": granted,
+        "reason": reason,
+        "gates": gates,
         "mlflow_run_id": run_id,
     }
     write_json(fresh(build / "registered") / "register.json", found)
@@ -106,10 +89,31 @@ def _champion(name: str, settings: RegistrySettings, registry: Registry) -> Load
         return None
 
 
-def _accuracy(champion: LoadedModel, build: Path, usecase: UseCase) -> float:
-    """The champion's accuracy on this build's test rows, run now: a tag would only be a claim."""
+def _decide(
+    build: Path, name: str, usecase: UseCase, settings: RegistrySettings, champion: LoadedModel | None
+) -> PromotionDecision:
+    """Both models on this build's test rows; the champion's run now: a tag would only be a claim."""
+    package = checked_package(build / "signed", name, settings, "candidate")  # the very bytes that would lead
     test = read_rows(build, "test")
-    guess = champion.predictor.probabilities(inputs(test, usecase)).argmax(axis=1)
-    said = [champion.labels[int(index)] for index in guess]
     truth: list[str] = test[usecase.label].tolist()
-    return sum(a == b for a, b in zip(said, truth, strict=True)) / len(truth)
+    candidate = Candidate(
+        labels=package.manifest.labels,
+        right=_right(open_predictor(package), test, truth, usecase),
+        slices=truth,
+        data_checks_passed=read_json(build / "checked" / "check.json", "check")["passed"] is True,
+        barred=_barred(package, settings),
+    )
+    leads = None
+    if champion is not None:
+        leads = Champion(champion.labels, _right(champion.predictor, test, truth, usecase))
+    return decide(candidate, leads, PromotionPolicy(**usecase.promotion.model_dump()))
+
+
+def _barred(package: VerifiedPackage, settings: RegistrySettings) -> str | None:
+    keys = keys_for(settings, "champion")
+    return next((key.barred for key in keys if key.key_id == package.key_id), "is not known")
+
+
+def _right(predictor: Predictor, test: Any, truth: list[str], usecase: UseCase) -> list[bool]:
+    guess = predictor.probabilities(inputs(test, usecase)).argmax(axis=1)
+    return [predictor.labels[int(index)] == label for index, label in zip(guess, truth, strict=True)]

@@ -2,12 +2,15 @@
 
 import fcntl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from feature_checks.usecase import list_usecases, load_usecase
+from registry.errors import RegistryError
+from registry.log import read_log
+from registry.settings import RegistrySettings
 from services.errors import ConfigError
 from services.evidence.checkpoints import Checkpointer
 from services.evidence.copies import LogCopy
@@ -157,4 +160,9 @@ def verify_home(jwks: Mapping[str, Any], copies: Sequence[Path] = ()) -> Evidenc
     with open_decisions(settings) as database:
         has_store = settings.database_url is not None or settings.decisions_db.exists()
         store = Decisions(database) if has_store else None
-        return verify_evidence(settings.journal_dir, settings.signed_log_dir, places, jwks, node, store)
+        report = verify_evidence(settings.journal_dir, settings.signed_log_dir, places, jwks, node, store)
+    try:
+        read_log(RegistrySettings(home=settings.home))
+    except RegistryError as broken:
+        return replace(report, problems=(*report.problems, str(broken)))
+    return report

@@ -8,37 +8,19 @@ from typing import Any
 
 import pytest
 
+from feature_checks.promotion_spec import PromotionSpec
 from feature_checks.usecase import UseCase
 from flows.stages import run_stage
 from flows.steps.package import package
-from flows.steps.register import may_lead, register
+from flows.steps.register import register
 from flows.steps.sign import sign
 from registry.contents import hash_files
 from registry.errors import ModelNotFound
 from registry.loading import load_placed
+from registry.log import read_log
 from registry.packages import package_digest
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
-
-AB = ("a", "b")
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "granted"),
-    [
-        pytest.param((0.9, AB), (None, ()), True, id="no champion"),
-        pytest.param((0.9, AB), (0.9, AB), True, id="as good"),
-        pytest.param((0.9, (*AB, "c")), (0.9, AB), True, id="one more label"),
-        pytest.param((0.89, AB), (0.9, AB), False, id="worse"),
-        pytest.param((0.99, ("a",)), (0.5, AB), False, id="better and without a label"),
-    ],
-)
-def test_the_rule_of_the_lead(
-    ours: tuple[float, tuple[str, ...]], theirs: tuple[float | None, tuple[str, ...]], granted: bool
-) -> None:
-    lead = may_lead(*ours, *theirs)
-    assert lead.granted is granted
-    assert lead.reason
 
 
 class Shelf:
@@ -129,7 +111,9 @@ def test_a_worse_version_is_registered_without_an_alias_and_says_why(
     worsened(built)
     found = publish(built, parcels, shelf)
     assert (found["version"], found["champion"]) == (2, False)
-    assert "is below the champion's" in found["reason"]
+    assert "of accuracy, allowed is 0.02" in found["reason"]
+    kinds = [(entry.kind, entry.body["version"]) for entry in read_log(RegistrySettings())]
+    assert kinds == [("promotion", 1), ("refusal", 2)]
     assert shelf.aliases == {"champion": 1}
     assert load_placed("parcels-kind", "champion", RegistrySettings()).ref.version == 1
 
@@ -186,3 +170,25 @@ def test_the_package_holds_its_evidence_and_nothing_that_is_pickled(built: Path,
     assert evidence["switchyard_model"]["check"]["passed"] is True
     metrics = json.loads((built / "report" / "metrics.json").read_text())
     assert evidence["switchyard_model"]["metrics"]["local_error"] == metrics["local_error"]
+
+
+def test_a_key_that_may_not_sign_for_champions_registers_a_version_that_does_not_lead(
+    built: Path, parcels: UseCase, shelf: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    policy = tmp_path / "strict.yaml"
+    policy.write_text("format_version: 1\nsigners: [{key: own, stages: [candidate]}]\n")
+    monkeypatch.setenv("SWITCHYARD_TRUST", str(policy))
+    found = publish(built, parcels, shelf)
+    assert found["champion"] is False
+    assert "may not sign for stage 'champion'" in found["reason"]
+    assert shelf.aliases == {}
+
+
+def test_a_frozen_use_case_promotes_nothing_and_the_log_says_so(
+    built: Path, parcels: UseCase, shelf: Any
+) -> None:
+    frozen = parcels.model_copy(update={"promotion": PromotionSpec(freeze="end of year")})
+    assert publish(built, frozen, shelf)["champion"] is False
+    (entry,) = read_log(RegistrySettings())
+    assert (entry.kind, shelf.aliases) == ("refusal", {})
+    assert "end of year" in str(entry.body["gates"])

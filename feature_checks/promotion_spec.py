@@ -1,0 +1,15 @@
+"""What `promotion:` of usecase.yaml may ask for: how much worse still counts as not worse."""
+
+from pydantic import Field
+
+from feature_checks.strict_model import Strict
+
+
+class PromotionSpec(Strict):
+    """How much worse a new local model may be than the champion, in shares of the same test rows."""
+
+    max_loss: float = Field(default=0.02, ge=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    slice_max_loss: float = Field(default=0.1, ge=0, lt=1)
+    min_slice_rows: int = Field(default=20, ge=1)
+    freeze: str | None = Field(default=None, min_length=1, max_length=300)  # why nothing may be promoted

@@ -1,0 +1,124 @@
+"""May this version lead? A pure rule: (candidate, champion, policy of the use case) -> decision with reasons.
+
+Both are judged on the same rows. Of n rows, c went from right to wrong and b from wrong to right; the
+loss is (c - b) / n. Its upper bound is the Clopper-Pearson upper limit of c / n less the lower limit of
+b / n, each at half of what `confidence` leaves (Bonferroni), so it holds at any n, and errs to the safe
+side. A candidate that loses no row at all needs no bound.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionPolicy:
+    """How much worse still counts as not worse. All figures are shares of rows."""
+
+    max_loss: float = 0.02
+    confidence: float = 0.95
+    slice_max_loss: float = 0.1
+    min_slice_rows: int = 20
+    freeze: str | None = None  # why nothing may be promoted now
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What is known of the version that would lead. `barred` says why its key may not sign for champions."""
+
+    labels: tuple[str, ...]
+    right: Sequence[bool]
+    slices: Sequence[str]
+    data_checks_passed: bool
+    barred: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """What leads now, judged on the candidate's own rows, in the same order."""
+
+    labels: tuple[str, ...]
+    right: Sequence[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One condition: `said` names expected and got."""
+
+    name: str
+    passed: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionDecision:
+    """Open when every gate is. `reason` is the first that is not, or why it is open."""
+
+    gates: tuple[Gate, ...]
+
+    @property
+    def open(self) -> bool:
+        return all(gate.passed for gate in self.gates)
+
+    @property
+    def reason(self) -> str:
+        return next((g.said for g in self.gates if not g.passed), self.gates[-1].said)
+
+
+def decide(candidate: Candidate, champion: Champion | None, policy: PromotionPolicy) -> PromotionDecision:
+    """Judge all gates, so that a reader sees every reason at once. Raises ValueError on unpaired rows."""
+    gates = [
+        Gate("freeze", policy.freeze is None, f"promotions are frozen: {policy.freeze}"
+             if policy.freeze else "no freeze is open"),
+        Gate("data checks", candidate.data_checks_passed, "the data checks "
+             + ("passed" if candidate.data_checks_passed else "did not pass")),
+        Gate("key", candidate.barred is None, f"its key {candidate.barred}"
+             if candidate.barred else "its key may sign for champions"),
+    ]  # fmt: skip
+    if champion is None:
+        return PromotionDecision(
+            (*gates, Gate("champion", True, "there is no champion that can be verified"))
+        )
+    lost = sorted(set(champion.labels) - set(candidate.labels))
+    said = f"it cannot answer {len(lost)} of the champion's labels, such as '{lost[0]}'" if lost else ""
+    gates.append(Gate("labels", not lost, said or "it answers all of the champion's labels"))
+    gates += [_slices(candidate, champion, policy), _whole(candidate.right, champion.right, policy)]
+    return PromotionDecision(tuple(gates))
+
+
+def upper_loss(worse: int, better: int, rows: int, confidence: float) -> float:
+    """The most that accuracy fell, with `confidence`; see the top of this module (Clopper, Pearson 1934)."""
+    from scipy.stats import beta  # half a second: not at import
+
+    tail = (1 - confidence) / 2
+    most = 1.0 if worse == rows else float(beta.ppf(1 - tail, worse + 1, rows - worse))
+    least = 0.0 if better == 0 else float(beta.ppf(tail, better, rows - better + 1))
+    return most - least
+
+
+def _whole(ours: Sequence[bool], theirs: Sequence[bool], policy: PromotionPolicy) -> Gate:
+    worse, better = _pairs(ours, theirs)
+    rows = len(ours)
+    counts = f"of {rows} rows, {better} better and {worse} worse than the champion's"
+    if worse == 0:
+        return Gate("accuracy", True, counts)
+    bound = upper_loss(worse, better, rows, policy.confidence)
+    said = f"{counts}; with {policy.confidence:.0%} confidence it loses at most {bound:.4f} of accuracy"
+    return Gate("accuracy", bound <= policy.max_loss, f"{said}, allowed is {policy.max_loss}")
+
+
+def _slices(candidate: Candidate, champion: Champion, policy: PromotionPolicy) -> Gate:
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(candidate.slices):
+        rows.setdefault(name, []).append(row)
+    judged = {name: at for name, at in sorted(rows.items()) if len(at) >= policy.min_slice_rows}
+    for name, at in judged.items():
+        worse, better = _pairs([candidate.right[i] for i in at], [champion.right[i] for i in at])
+        if (loss := (worse - better) / len(at)) > policy.slice_max_loss:
+            said = f"slice '{name}' loses {loss:.4f} of {len(at)} rows, allowed is {policy.slice_max_loss}"
+            return Gate("slices", False, said)
+    return Gate("slices", True, f"{len(judged)} slices are within {policy.slice_max_loss}")
+
+
+def _pairs(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[int, int]:
+    pairs = list(zip(ours, theirs, strict=True))
+    return sum(b and not a for a, b in pairs), sum(a and not b for a, b in pairs)
