@@ -3,6 +3,7 @@
 FeatureCheckError
 ├── UseCaseError      a use-case folder is wrong: file, key, expected, got
 ├── DatasetError      a data file cannot be had, or is not the file that was named
+├── DriftInputError   reference and window cannot be compared
 └── CheckFailed       the data was read, and is not fit to use (gate.py)
 """
 
@@ -22,6 +23,10 @@ class UseCaseError(FeatureCheckError):
 
 class DatasetError(FeatureCheckError):
     """A data file is missing, unreachable, or its bytes are not those that the use case names."""
+
+
+class DriftInputError(FeatureCheckError):
+    """Reference and window cannot be compared; the message names the feature, never a value."""
 
 
 class CheckFailed(FeatureCheckError):

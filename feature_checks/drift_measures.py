@@ -1,0 +1,150 @@
+"""How far is a window from its reference, in one feature? Pure: size from 0 to about 1, p-value, examples.
+
+Sizes are freed of what mere chance gives to a small window: a hundred undrifted rows over 77 labels have a
+large raw PSI (Yurdakul 2018). Everything is deterministic: the same data give the same measure.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+FEW = 20
+"""Up to so many categories PSI is the measure; beyond, empty cells dominate it: Jensen-Shannon's."""
+DRAWS = 999
+SHOWN = 3
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One comparison. `name` is the measure's; `examples` are what changed most, fit for a report."""
+
+    name: str
+    size: float
+    p_value: float
+    examples: tuple[str, ...] = ()
+
+
+def numbers(reference: Sequence[float], window: Sequence[float]) -> Measure:
+    """Kolmogorov-Smirnov: the largest distance of the two distribution functions, and its asymptotic test."""
+    from scipy.stats import ks_2samp
+
+    before, now = np.asarray(reference, float), np.asarray(window, float)
+    found = ks_2samp(before, now, method="asymp")
+    moved = f"median {np.median(before):.4g} -> {np.median(now):.4g}"
+    return Measure("kolmogorov_smirnov", float(found.statistic), float(found.pvalue), (moved,))
+
+
+def categories(reference: Sequence[str], window: Sequence[str]) -> Measure:
+    """PSI (Siddiqi 2006), or the Jensen-Shannon distance (Lin 1991, base 2) where there are many categories.
+
+    Both less their mean in random splits of all rows; the p-value is the share of splits that are as far.
+    """
+    before, now = Counter(reference), Counter(window)
+    names = sorted(before.keys() | now.keys())
+    counts = np.array([[c[name] for name in names] for c in (before, now)], float)
+    psi = len(names) <= FEW
+    pooled = counts.sum(axis=0)
+    draw = np.random.default_rng(0)
+    drawn = draw.multivariate_hypergeometric(pooled.astype(np.int64), int(counts[1].sum()), DRAWS).astype(
+        float
+    )
+    distance = _psi if psi else _jensen_shannon
+    by_chance = distance(pooled - drawn, drawn)
+    raw = distance(counts[:1], counts[1:])[0]
+    size = max(0.0, float(raw - by_chance.mean()))
+    p_value = (1 + int((by_chance >= raw).sum())) / (1 + DRAWS)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    most = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:SHOWN]
+    examples = tuple(f"{names[i]}: {shares[0, i]:.1%} -> {shares[1, i]:.1%}" for i in most)
+    return Measure("psi" if psi else "jensen_shannon", size if psi else size**0.5, p_value, examples)
+
+
+def embeddings(reference: Floats, window: Floats, texts: Sequence[str] = ()) -> Measure:
+    """A classifier two-sample test (Lopez-Paz and Oquab 2017): can the two be told apart?
+
+    (n, d) and (m, d); size is 2 AUC - 1 of scores given out of fold, its p-value that of Mann and Whitney.
+    `texts` are the window's, in its order: those that look least like the reference are the examples.
+    """
+    from scipy.stats import mannwhitneyu
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    step = max(1, len(reference) // (2 * len(window)))  # more rows cost time, and add little power
+    reference = reference[::step]
+    rows = np.concatenate([reference, window])
+    is_new = np.repeat([0, 1], [len(reference), len(window)])
+    model = LogisticRegression(C=0.3, class_weight="balanced", tol=0.01, max_iter=100)
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    scores = cross_val_predict(model, rows, is_new, cv=folds, method="decision_function")
+    new, old = scores[is_new == 1], scores[is_new == 0]
+    found = mannwhitneyu(new, old, alternative="greater")
+    auc = float(found.statistic) / (len(new) * len(old))
+    examples = tuple(texts[i] for i in np.argsort(-new, kind="stable")[:SHOWN]) if texts else ()
+    return Measure("classifier_two_sample", max(0.0, 2 * auc - 1), float(found.pvalue), examples)
+
+
+def vocabulary(reference: Sequence[str], window: Sequence[str]) -> Measure:
+    """The share of texts with a word that the reference does not know, beyond what is usual.
+
+    Usual is the share of one half of the reference against the other: a smaller vocabulary, so too many
+    rather than too few. The p-value is Fisher's exact one.
+    """
+    from scipy.stats import fisher_exact
+
+    usual = _with_new_words(reference[1::2], reference[::2])
+    found = _with_new_words(window, reference)
+    hits = sum(bool(words) for words in found), sum(bool(words) for words in usual)
+    misses = len(found) - hits[0], len(usual) - hits[1]
+    p_value = float(fisher_exact([list(hits), list(misses)], alternative="greater").pvalue)
+    size = max(0.0, hits[0] / len(found) - hits[1] / len(usual))
+    most = Counter(word for words in found for word in words).most_common(SHOWN)
+    return Measure("new_vocabulary", size, p_value, tuple(f"{word}: {n} texts" for word, n in most))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Adjusted so that the chance of any false alarm among all of them stays below the level (Holm 1979)."""
+    adjusted: dict[str, float] = {}
+    most = 0.0
+    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda pair: pair[1])):
+        most = max(most, min(1.0, (len(p_values) - rank) * p))
+        adjusted[name] = most
+    return adjusted
+
+
+def _with_new_words(texts: Sequence[str], known: Sequence[str]) -> list[set[str]]:
+    words = {word for text in known for word in _words(text)}
+    return [_words(text) - words for text in texts]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
+
+
+def _psi(before: Floats, now: Floats) -> Floats:
+    p, q = _shares(before + 0.5), _shares(now + 0.5)  # half a row each, so that no share is zero
+    distances: Floats = ((q - p) * np.log(q / p)).sum(axis=1)
+    return distances
+
+
+def _jensen_shannon(before: Floats, now: Floats) -> Floats:
+    """The divergence, in bits: the square of the distance."""
+    p, q = _shares(before), _shares(now)
+    middle = (p + q) / 2
+    distances: Floats = (_relative(p, middle) + _relative(q, middle)) / 2
+    return distances
+
+
+def _relative(p: Floats, q: Floats) -> Floats:
+    terms: Floats = np.where(p > 0, p * np.log2(np.where(p > 0, p, 1) / np.where(p > 0, q, 1)), 0).sum(axis=1)
+    return terms
+
+
+def _shares(counts: Floats) -> Floats:
+    shares: Floats = counts / counts.sum(axis=1, keepdims=True)
+    return shares
