@@ -1,4 +1,4 @@
-"""Commands of this room: `switchyard registry list|verify|keys|revoke`."""
+"""Commands of this room: `switchyard registry list|verify|keys|revoke|log`."""
 
 import json
 from dataclasses import asdict
@@ -8,7 +8,7 @@ import typer
 
 from registry.audit import CopyCheck, check_copies
 from registry.settings import RegistrySettings
-from registry.trust_cli import revoke, show_keys
+from registry.trust_cli import revoke, show_keys, show_log
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -20,6 +20,7 @@ def commands(root: typer.Typer) -> None:
     registry.command("verify")(verify)
     registry.command("keys")(show_keys)
     registry.command("revoke")(revoke)
+    registry.command("log")(show_log)
     root.add_typer(registry, name="registry")
 
 

@@ -1,12 +1,15 @@
-"""`switchyard registry keys|revoke`: who may sign for what, and what may no longer be loaded."""
+"""`switchyard registry keys|revoke|log`: who may sign for what, what may not be loaded, what was decided."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from registry.errors import ModelNotFound, TrustInvalid
+from registry.keys import PRIVATE
+from registry.log import append, read_log
 from registry.placing import placed_ref
 from registry.settings import RegistrySettings
 from registry.trust import STAGES, Revocations, RevokedKey, RevokedVersion
@@ -66,5 +69,28 @@ def revoke(
             "expected a key id of 16 hex digits or a digest of 64, and a reason of 1 to 500 characters; "
             "see `switchyard registry list --json`"
         ) from None
-    write_revocations(more, settings)
+    write_revocations(more, settings)  # it holds from here on, logged or not
     typer.echo(f"revoked: {key or digest}")
+    if (settings.keys_dir / PRIVATE).exists():
+        append("revocation", more.model_dump(mode="json"), settings)
+    else:
+        typer.echo("not in the signed log: this machine has no signing key", err=True)
+
+
+def show_log(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """Show every promotion, refusal and revocation with its reasons, after verifying the signed log.
+
+    \b
+    Example: switchyard registry log
+    """
+    entries = read_log(RegistrySettings())
+    if as_json:
+        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        return
+    for entry in entries:
+        subject = f"{entry.body['name']} version {entry.body['version']}" if "name" in entry.body else ""
+        typer.echo(f"{entry.n}  {entry.at}  {entry.kind}  {subject}  by {entry.key_id}")
+        for gate in entry.body.get("gates", []):
+            typer.echo(f"   {'open' if gate['passed'] else 'SHUT'}  {gate['name']}: {gate['said']}")
+        for revoked in (*entry.body.get("revoked_keys", []), *entry.body.get("revoked_versions", [])):
+            typer.echo(f"   {revoked.get('key') or revoked.get('digest')}: {revoked['reason']}")

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from registry import cli
 from registry.errors import ModelNotFound, PackageRefused, SignatureRefused, TrustInvalid, VersionRevoked
-from registry.keys import SigningKeys, TrustedKey
+from registry.keys import SigningKeys, TrustedKey, ensure_signing_keys
 from registry.loading import is_revoked
+from registry.log import append, read_log
 from registry.placing import checked_package, place, placed_package, placed_ref
 from registry.settings import RegistrySettings
 from registry.trust import STAGES, Revocations, RevokedKey, RevokedVersion, parse_trust
@@ -219,3 +220,27 @@ def test_what_serves_stops_when_it_or_its_signer_is_revoked_not_when_the_policy_
     assert is_revoked(model, settings)
     (settings.keys_dir / REVOKED).write_text("{broken")
     assert not is_revoked(model, settings)
+
+
+def test_a_revocation_is_in_the_signed_log_where_this_machine_can_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica without a private key revokes all the same, and makes no key for it."""
+    settings = RegistrySettings(home=tmp_path)
+    at = {"home": tmp_path, "monkeypatch": monkeypatch}
+    out = run("revoke", "--digest", "a" * 64, "--reason", "bad", **at)  # type: ignore[arg-type]  # keywords of two types
+    assert "not in the signed log" in out
+    assert [file.name for file in settings.keys_dir.glob("*.pem")] == []
+    ensure_signing_keys(settings.keys_dir)
+    run("revoke", "--digest", "b" * 64, "--reason", "bad too", **at)  # type: ignore[arg-type]  # as above
+    (entry,) = read_log(settings)
+    assert (entry.kind, entry.body["revoked_versions"][0]["reason"]) == ("revocation", "bad too")
+    assert {r.digest[0] for r in read_trust(settings).revoked_versions} == {"a", "b"}
+    append(
+        "refusal",
+        {"name": "m", "version": 2, "gates": [{"name": "key", "passed": False, "said": "it"}]},
+        settings,
+    )
+    shown = run("log", **at)  # type: ignore[arg-type]  # as above
+    assert "SHUT  key: it" in shown
+    assert "bad too" in shown
