@@ -71,11 +71,11 @@ async def attempt_in_order(
             _uncancel()
             return [*tried, *(attempt.abandoned() for attempt in attempts if attempt.asked)], None
         tried += records
-        for attempt in attempts:
-            if attempt.given:
-                return tried, attempt.given
-            if attempt.final:
-                refused_by = attempt.name
+        refused_by = next((attempt.name for attempt in attempts if attempt.refused), refused_by)
+        if refused_by is None or not target.sees_request:
+            given = next((attempt.given for attempt in attempts if attempt.given), None)
+            if given:
+                return tried, given
         if flow is not None and flow.commit is not None:
             break
     return tried, None
@@ -111,12 +111,12 @@ class _Attempt:
         self._policy_ids: tuple[str, ...] = ()
         self.name = target.name
         self.given: Given | None = None
-        self.final = False
+        self.refused = False
         self.asked = False
 
     @property
     def settled(self) -> bool:
-        return self.given is not None or self.final
+        return self.given is not None or self.refused
 
     def overtaken(self, by: str) -> AttemptRecord:
         """Cancelled, since another was faster. What it cost nobody knows: all that was held for it counts."""
@@ -145,7 +145,7 @@ class _Attempt:
         except NotAsked as blocked:
             return self._record("skipped", blocked.message)
         except TargetRefused as refusal:
-            self.final = True
+            self.refused = True
             return self._record("refused", refusal.message, refusal.cost_usd, refusal.model)
         except TargetFailed as failure:
             return self._record("failed", failure.message, failure.cost_usd)

@@ -195,9 +195,11 @@ def _opened(breaker: Breaker, event: Event, settings: BreakerSettings) -> Breake
 
 
 def _left_alone(breaker: Breaker, event: Event, settings: BreakerSettings) -> Breaker:
-    """Open for as long as the endpoint said: that is a queue and no fault, so no later time grows by it."""
+    """Open for as long as the endpoint said, and at least as for a fault: one that says "at once" again and
+    again is not asked at once again and again."""
+    opened = _opened(breaker, event, settings)
     until_ms = event.at_ms + round(min(event.wait_s, settings.max_told_s) * 1000)
-    return Breaker("open", breaker.epoch + 1, until_ms, breaker.opens, reason=event.reason)
+    return replace(opened, until_ms=max(opened.until_ms, until_ms))
 
 
 def _over(breaker: Breaker, now_ms: int, settings: BreakerSettings) -> bool:

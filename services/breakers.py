@@ -122,7 +122,7 @@ class Breakers:
     def told(self, permit: Permit, wait_s: float) -> None:
         """The endpoint answered that it wants to be asked again in `wait_s`, and not before."""
         why = f"it asked to be left alone for {wait_s:g} s"
-        event = Event("told", self._now_ms(), permit.epoch, why, wait_s=wait_s)
+        event = Event("told", self._now_ms(), permit.epoch, why, self._luck(), wait_s)
         self._happened(self._one(permit.endpoint), event)
 
     def release(self, permit: Permit) -> None:

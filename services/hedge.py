@@ -12,12 +12,16 @@ from services.values import AttemptRecord
 
 
 class Runs(Protocol):
-    """One attempt: `run` it once; `settled` says that nobody else need be asked after it."""
+    """One attempt: `run` it once; `settled` says that nobody else need be asked after it, and `refused`
+    that nobody may."""
 
     async def run(self) -> AttemptRecord: ...
 
     @property
     def settled(self) -> bool: ...
+
+    @property
+    def refused(self) -> bool: ...
 
     def overtaken(self, by: str) -> AttemptRecord: ...
 
@@ -35,7 +39,8 @@ async def race(first: Runs, second: Runs, after_s: float) -> Sequence[AttemptRec
         for task in tasks:
             task.cancel()  # nothing happens to one that is done
         await asyncio.gather(*tasks, return_exceptions=True)
-    winner = next((task for task in tasks if not task.cancelled() and tasks[task].settled), None)
+    settled = [task for task in tasks if not task.cancelled() and tasks[task].settled]
+    winner = next((task for task in settled if tasks[task].refused), settled[0] if settled else None)
     if winner is None:
         return [task.result() for task in tasks]
     by = winner.result().target

@@ -72,6 +72,10 @@ class ScriptedEndpoint:
             self._on_loop(self._open_port(self.port))
         return self
 
+    def behave(self, name: str, status: int, retry_after: str) -> None:
+        """A behaviour more: an error of that status that says when to come back."""
+        BEHAVIOURS[name] = _sends(_error("later"), status, f"retry-after: {retry_after}")
+
     def __enter__(self) -> "ScriptedEndpoint":
         self._thread.start()
         self._listening.wait(10)

@@ -1,7 +1,7 @@
 """What a cloud model must answer: the use case's JSON schema, narrowed to its output contract."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from jsonschema.exceptions import SchemaError
 
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError, TargetFailed
+from services.verify.output_schema import contract
 
 _BOUNDS = frozenset({
     "$schema", "$id", "title", "minLength", "maxLength", "pattern", "format", "minimum", "maximum",
@@ -24,6 +25,7 @@ class AnswerSchema:
 
     on_the_wire: Mapping[str, Any]
     validator: Draft202012Validator
+    contract: Callable[[Mapping[str, object]], str | None]
 
     def parse(self, text: str) -> dict[str, object]:
         """An answer as text to output fields. Raises `TargetFailed`, never with what the answer says."""
@@ -35,7 +37,11 @@ class AnswerSchema:
         if problem is not None:
             # The path may hold keys that the model made up; the rule's name never does.
             raise TargetFailed("bad_schema", f"its answer breaks the output schema at '{problem.validator}'")
-        return dict(value)
+        output = dict(value)
+        if broken := self.contract(output):
+            # Here and not only in `verify`: whoever breaks the contract has failed as an endpoint.
+            raise TargetFailed("bad_schema", f"its answer breaks the output contract: {broken}")
+        return output
 
 
 def load_answer_schema(usecase: UseCase) -> AnswerSchema:
@@ -60,7 +66,7 @@ def load_answer_schema(usecase: UseCase) -> AnswerSchema:
         "type": "json_schema",
         "json_schema": {"name": usecase.name, "strict": True, "schema": _without_bounds(schema)},
     }
-    return AnswerSchema(wire, Draft202012Validator(schema))
+    return AnswerSchema(wire, Draft202012Validator(schema), contract(usecase))
 
 
 def _check_shape(shown: str, schema: Any, usecase: UseCase) -> None:

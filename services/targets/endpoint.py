@@ -7,8 +7,10 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
@@ -24,6 +26,8 @@ from services.targets.endpoint_stream import read_stream
 from services.targets.transport import EVENT_STREAM, BodyEncoded, BodyTooLarge, bounded_client
 
 MAX_BODY_BYTES = 1024 * 1024
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_UNREADABLE_S = 60.0
 _VERSION = re.compile(r"[-:@](\d{4}-\d{2}-\d{2}|\d{8}|\d{3,4}|v?\d+(\.\d+)+|latest)")
 """What may follow the asked name: a date or a version, not another model's name (`-mini`)."""
 
@@ -145,15 +149,24 @@ def _status(error: APIStatusError) -> TargetFailed | TargetRefused:
         return TargetRefused("the endpoint's content filter refused the request; that is final")
     if 300 <= status < 400:
         return TargetFailed("redirect", f"answered {status}, a redirect; none is followed")
-    if status == 429 and (wait_s := _retry_after_s(error)) is not None:
-        return TargetFailed("http_429", f"answered 429: ask again in {wait_s:g} s", retry_after_s=wait_s)
+    if status in (429, 503) and (wait_s := _retry_after_s(error)) is not None:
+        message = f"answered {status}: ask again in {wait_s:g} s"
+        return TargetFailed(f"http_{status}", message, retry_after_s=wait_s)
     return TargetFailed(f"http_{status}", f"answered {status}")
 
 
 def _retry_after_s(error: APIStatusError) -> float | None:
-    """Seconds only: nobody sends the form with a date, and what an endpoint says is not repeated as it is."""
-    said = error.response.headers.get("retry-after", "")
-    return float(said) if said.isascii() and said.isdigit() and len(said) <= 6 else None
+    """RFC 9110, 10.2.3: seconds or a date; fractions too, as some send them. What cannot be read asks for a
+    minute, since something was asked for; what it says is never repeated as it is."""
+    said = error.response.headers.get("retry-after")
+    if said is None:
+        return None
+    if _SECONDS.fullmatch(said):
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return _UNREADABLE_S
 
 
 def _connection(cause: BaseException | None) -> TargetFailed:

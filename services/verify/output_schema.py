@@ -4,19 +4,24 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from feature_checks.usecase import FieldSpec
-from services.values import Envelope
-from services.verify.base import Check, Prefix, Validator, VerifyContext
+from feature_checks.usecase import FieldSpec, UseCase
+from services.verify.base import Prefix, Validator, VerifyContext
 
 FieldCheck = Callable[[object], str | None]
 
 
-def make(context: VerifyContext) -> Validator:
-    usecase = context.usecase
+def contract(usecase: UseCase) -> Callable[[Mapping[str, object]], str | None]:
+    """Why an output breaks the use case's output contract, or None."""
     checks = {
         name: (_field_check(spec, frozenset(usecase.allowed(name))), spec.required)
         for name, spec in usecase.output.items()
     }
+    return _check(checks)
+
+
+def make(context: VerifyContext) -> Validator:
+    usecase = context.usecase
+    breaks = contract(usecase)
 
     def prefix(field: str) -> Prefix | None:
         spec = usecase.output[field]
@@ -25,13 +30,13 @@ def make(context: VerifyContext) -> Validator:
         so_far = _string(spec.model_copy(update={"min_length": 0}), frozenset())
         return Prefix(lambda output, _: so_far(output[field]))
 
-    return Validator("output_schema", _check(checks), own_text=True, prefix=prefix)
+    return Validator("output_schema", lambda output, _: breaks(output), own_text=True, prefix=prefix)
 
 
-def _check(checks: Mapping[str, tuple[FieldCheck, bool]]) -> Check:
+def _check(checks: Mapping[str, tuple[FieldCheck, bool]]) -> Callable[[Mapping[str, object]], str | None]:
     known = frozenset(checks)
 
-    def check(output: Mapping[str, object], envelope: Envelope) -> str | None:
+    def check(output: Mapping[str, object]) -> str | None:
         if not output.keys() <= known:
             return f"{len(output.keys() - known)} fields that are not in the output contract"
         for name, (field_check, required) in checks.items():

@@ -111,12 +111,27 @@ def told(breaker: Breaker, wait_s: float) -> Breaker:
 
 @pytest.mark.parametrize("breaker", [Breaker(), on_trial()], ids=["closed", "on trial"])
 def test_an_endpoint_that_says_when_to_come_back_is_left_alone_until_then(breaker: Breaker) -> None:
-    """Longer than it would have been for a fault, within a bound; and the next fault is not dearer for it."""
+    """Longer than it would have been for a fault, within a bound, and never shorter."""
     waits = told(breaker, 300)
     assert view(waits, NOW + 299_999, RULES).phase == "open"
     assert view(waits, NOW + 300_000, RULES).phase == "half_open"
-    assert waits.opens == breaker.opens
     assert told(breaker, 1e9).until_ms == NOW + 3_600_000
+    at_once = told(breaker, 0)
+    assert (
+        at_once.until_ms
+        == step(
+            breaker, Event("trip" if breaker.phase == "closed" else "bad", NOW, breaker.epoch), RULES
+        ).until_ms
+    )
+
+
+def test_one_that_says_at_once_again_and_again_is_asked_less_and_less() -> None:
+    breaker, waits = Breaker(), []
+    for _ in range(4):
+        breaker = step(breaker, Event("told", NOW, breaker.epoch), RULES)
+        waits.append(breaker.until_ms - NOW)
+        breaker = step(breaker, Event("claim", breaker.until_ms), RULES)
+    assert waits == [5_000, 10_000, 20_000, 40_000]
 
 
 def test_an_open_breaker_stays_as_it_is_when_told() -> None:

@@ -1,8 +1,11 @@
 """The cloud target: what is sent, what is taken for an answer, what it cost, and what is final."""
 
+import json
 import time
+from dataclasses import replace
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from services.errors import TargetFailed, TargetRefused
 from services.prices import UNPRICED, Prices, Usage
@@ -108,3 +111,19 @@ async def test_it_takes_the_smaller_of_the_use_cases_timeout_and_the_time_left()
     with pytest.raises(TargetFailed, match="no time"):
         await ask(chat, within_s=-1)
     assert len(chat.prompts) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [("x" * 2001, "characters"), ("half \ud83d", "Unicode")],
+    ids=["longer than usecase.yaml allows", "half a surrogate pair"],
+)
+async def test_an_answer_that_breaks_the_output_contract_is_its_endpoints_failure(reply, problem):
+    """Also where reply.schema.json would let it pass: so its breaker learns of it, and not only `verify`."""
+    schema = replace(SCHEMA, validator=Draft202012Validator({"type": "object"}))
+    target = CloudTarget(
+        FakeChat(reply=chat_reply(json.dumps({"reply": reply, "intent": "card_arrival"}))), PROMPT, schema
+    )
+    with pytest.raises(TargetFailed, match=problem) as raised:
+        await target.answer(envelope_of(USECASE), USECASE, time.monotonic() + 60)
+    assert raised.value.kind == "bad_schema"

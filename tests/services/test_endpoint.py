@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from pydantic import SecretStr
@@ -192,3 +194,25 @@ async def test_when_a_busy_endpoint_says_when_to_come_back_the_reason_says_so_to
     with pytest.raises(TargetFailed) as raised:
         await ask(scripted)
     assert (raised.value.message, raised.value.retry_after_s) == ("answered 429: ask again in 7 s", 7.0)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("said", "low_s", "high_s"),
+    [
+        ("7", 7, 7),
+        ("7.5", 7.5, 7.5),
+        ("0", 0, 0),
+        (format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True), 100, 121),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("soon", 60, 60),
+        ("-1", 60, 60),
+        ("9" * 40, 60, 60),
+    ],
+)
+async def test_when_to_come_back_is_understood_in_each_form(scripted, status, said, low_s, high_s):
+    scripted.behave(f"told_{status}", status, said)
+    scripted.will(f"told_{status}")
+    with pytest.raises(TargetFailed) as raised:
+        await ask(scripted)
+    assert low_s <= raised.value.retry_after_s <= high_s

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -28,13 +28,17 @@ class Scripted:
     after_s: float = 0.0
     started: bool = False
     cancelled: bool = False
+    wait_for: asyncio.Event | None = None
     settled: bool = False
-    log: list[str] = field(default_factory=list)
+
+    @property
+    def refused(self) -> bool:
+        return self.settled and self.outcome == "refused"
 
     async def run(self) -> AttemptRecord:
         self.started = True
         try:
-            await asyncio.sleep(self.after_s)
+            await (self.wait_for.wait() if self.wait_for else asyncio.sleep(self.after_s))
         except asyncio.CancelledError:
             self.cancelled = True
             raise
@@ -78,6 +82,20 @@ async def test_a_failure_of_one_waits_for_the_other() -> None:
 async def test_a_refusal_for_safety_ends_both() -> None:
     first, second = Scripted("a", after_s=LONG_S), Scripted("b", "refused")
     assert await raced(first, second) == [("a", "overtaken"), ("b", "refused")]
+
+
+@pytest.mark.parametrize(("first", "second"), [("refused", "answered"), ("answered", "refused")])
+async def test_a_refusal_that_comes_together_with_an_answer_wins(first: str, second: str) -> None:
+    """Both end in the same moment: an answer must not go around it."""
+    both = Scripted("a", first, 0.03), Scripted("b", second, 0.02)
+    refusal = "a" if first == "refused" else "b"
+    gate = asyncio.Event()
+    for one in both:
+        one.wait_for = gate
+    asyncio.get_running_loop().call_later(0.05, gate.set)
+    records = dict(await raced(*both))
+    assert records.pop(refusal) == "refused"
+    assert list(records.values()) == ["overtaken"]
 
 
 async def test_a_caller_who_leaves_cancels_both() -> None:
@@ -162,6 +180,25 @@ async def test_a_refusal_in_a_race_leaves_only_what_sees_nothing() -> None:
     records, route = await tried(Endpoint("a", never), Endpoint("b", refuses))
     assert records == [("cloud/a", "overtaken"), ("cloud/b", "refused"), ("safe_default", "answered")]
     assert route == "safe_default"
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_an_answer_in_the_same_moment_as_a_refusal_does_not_go_out(order: tuple[int, int]) -> None:
+    gate = asyncio.Event()
+
+    async def late_good() -> Answer:
+        await gate.wait()
+        return await good()
+
+    async def late_refusal() -> Answer:
+        await gate.wait()
+        return await refuses()
+
+    says = (late_good, late_refusal)
+    asyncio.get_running_loop().call_later(0.05, gate.set)
+    records, route = await tried(Endpoint("a", says[order[0]]), Endpoint("b", says[order[1]]))
+    assert route == "safe_default"
+    assert sorted(outcome for _, outcome in records) == ["answered", "overtaken", "refused"]
 
 
 async def test_policy_is_asked_for_the_hedge_as_well() -> None:
