@@ -58,7 +58,7 @@ class Pipeline:
         went out `StreamBroken` instead of any other answer.
         """
         prepared = self._prepared(call)
-        envelope, vault = seal(call, self._detector, self._hash_key)
+        envelope, vault = seal(call, self._detector, self._hash_key, prepared.vocabulary)
         demands = Demands(call.expects, lambda output: reidentify(output, vault, envelope))
         prepared = prepared.demanding(demands.validators)
         plan = _plan(prepared, envelope)
@@ -94,7 +94,8 @@ class Pipeline:
 
     def reveal(self, call: Call, redacted: Mapping[str, object]) -> Mapping[str, object]:
         """A kept answer to this very call, re-identified: the same content has the same placeholders."""
-        envelope, vault = seal(call, self._detector, self._hash_key)
+        vocabulary = self._prepared(call).vocabulary
+        envelope, vault = seal(call, self._detector, self._hash_key, vocabulary)
         revealed: Mapping[str, object] = reidentify(redacted, vault, envelope)
         return revealed
 

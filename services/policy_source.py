@@ -6,7 +6,7 @@ names that policies mention are checked here too.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -16,7 +16,9 @@ import cedarpy
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError
 from services.injection import TAG
+from services.keys import is_tenant
 from services.privacy.kinds import detected_tags
+from services.privacy.vocabulary import is_word
 
 ATTRIBUTES = {
     "principal": ("tenant",),
@@ -81,6 +83,7 @@ def read_policy(
     if not found.validation_passed:
         problems = "; ".join(_problem(error, names) for error in found.errors)
         raise PolicyError(f"{shown}: {problems}. A policy may use: {_vocabulary()}")
+    _must_be_lower(shown, policies)
     facts = [fact for policy in policies.values() for fact in _facts(policy)]
     mentions = {
         attribute: frozenset(value for where, value in facts if where == attribute and value is not None)
@@ -90,6 +93,11 @@ def read_policy(
     of_fields = {tag for field in usecase.input.values() for tag in field.tags}
     known_tags = of_fields | detected_tags() | {TAG} | set(tags)
     _must_be_known(shown, "data tag", mentions["tags"], known_tags)
+    for attribute in ("residency", "purpose"):
+        _must_be_sayable(
+            shown, attribute, mentions[attribute], is_word, "a letter, then letters, digits, '_', '-'"
+        )
+    _must_be_sayable(shown, "tenant", mentions["tenant"], is_tenant, "1 to 63 of a-z, 0-9, '_' and '-'")
     known_targets = set(targets_of(usecase) if targets is None else targets)
     _must_be_known(shown, "target", mentions["target"], known_targets)
     return PolicySource(
@@ -137,6 +145,38 @@ def _problem(error: Any, names: Mapping[str, str]) -> str:
 def _must_be_known(shown: str, what: str, mentioned: Iterable[str], known: set[str]) -> None:
     if unknown := sorted(set(mentioned) - known):
         raise PolicyError(f"{shown}: no {what} is called '{unknown[0]}'; known: {', '.join(sorted(known))}")
+
+
+def _must_be_lower(shown: str, policies: Mapping[str, Any]) -> None:
+    """Questions are asked in lower case: with a capital a `forbid` would never fire."""
+    for policy in policies.values():
+        for text in _literals(policy["conditions"]):
+            if text != text.lower():
+                raise PolicyError(
+                    f"{shown}: '{text}' can never match: words are compared in lower case; "
+                    f"write '{text.lower()}'"
+                )
+
+
+def _must_be_sayable(
+    shown: str, what: str, mentioned: Iterable[str], possible: Callable[[str], bool], shape: str
+) -> None:
+    if never := sorted(word for word in mentioned if not possible(word)):
+        raise PolicyError(f"{shown}: no {what} can ever be '{never[0]}'; expected {shape}, in lower case")
+
+
+def _literals(node: Any) -> Iterator[str]:
+    """Every text that a condition compares with; of a `like`, the characters around its wildcards."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _literals(item)
+    elif isinstance(node, dict):
+        if isinstance(node.get("Value"), str):
+            yield node["Value"]
+        elif "pattern" in node:
+            yield "".join(part["Literal"] if isinstance(part, dict) else "*" for part in node["pattern"])
+        for inside in node.values():
+            yield from _literals(inside)
 
 
 def _vocabulary() -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from feature_checks.usecase import UseCase
-from services.policy import PolicyQuestion
+from services.policy import AccessPolicy, PolicyQuestion
+from services.privacy.vocabulary import Vocabulary
 from services.targets import Target
 from services.values import Envelope, Verdict
 from services.verify import Validator
@@ -44,6 +45,15 @@ class PreparedUseCase:
     validators: tuple[Validator, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     closed: Callable[[str, Envelope], str | None] = nothing_is_closed
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What a request may say of residency and purpose: what policy mentions, and where targets are."""
+        regions = frozenset(target.region.lower() for target in self.targets.values() if target.region)
+        if not isinstance(self.policy, AccessPolicy):
+            return Vocabulary(regions)
+        spoken = self.policy.source.mentions
+        return Vocabulary(regions | spoken["residency"] | spoken["region"], spoken["purpose"])
 
     def demanding(self, validators: tuple[Validator, ...]) -> "PreparedUseCase":
         """The same for one request, whose answer must pass these too."""

@@ -2,11 +2,11 @@
 
 Strings are scanned and redacted. A field tagged `identifier` becomes a keyed hash, whatever its type:
 it can be joined, not read. Other numbers, booleans and timestamps pass as they are. Subject and
-session become keyed hashes. Refuses with `InputError` what could slip through: a type that the use
-case does not name, or text that is not valid Unicode.
+session become keyed hashes; residency and purpose are words of a closed list. Refuses with
+`InputError` what could slip through: a type that the use case does not name, or text that is not
+valid Unicode.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -20,15 +20,19 @@ from services.privacy.kinds import Span, tags_of
 from services.privacy.normalise import normalise
 from services.privacy.placeholders import Numbering
 from services.privacy.vault import Vault
+from services.privacy.vocabulary import Vocabulary
 from services.values import Call, Envelope
 
 IDENTIFIER = "identifier"
 """The field tag of what is only ever joined on: customer, card or device numbers."""
 
-_WORD = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
-
-def seal(call: Call, detector: Detector, hash_key: bytes) -> tuple[Envelope, Vault]:
+def seal(
+    call: Call,
+    detector: Detector,
+    hash_key: bytes,
+    vocabulary: Vocabulary = Vocabulary(),  # noqa: B008  — frozen
+) -> tuple[Envelope, Vault]:
     """Redact a call. `hash_key` is the deployment's own secret (32 bytes or more)."""
     if len(hash_key) < 32:
         raise ValueError(f"hash_key: expected at least 32 bytes, got {len(hash_key)}")
@@ -65,8 +69,8 @@ def seal(call: Call, detector: Detector, hash_key: bytes) -> tuple[Envelope, Vau
         digest=content_digest(call.usecase.name, fields),
         subject=None if context.subject is None else keyed_hash(hash_key, "sub", tenant, context.subject),
         session=None if context.session is None else keyed_hash(hash_key, "ses", tenant, context.session),
-        residency=None if context.residency is None else _word("context.residency", context.residency),
-        purpose=_word("context.purpose", context.purpose),
+        residency=vocabulary.residency(context.residency),
+        purpose=vocabulary.purpose(context.purpose),
         max_cost_usd=context.max_cost_usd,
         placeholders=frozenset(originals),
     )
@@ -111,11 +115,3 @@ def _is_timestamp(value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _word(where: str, value: str) -> str:
-    """A label that policy compares, in lower case; it also keeps free text out of the envelope."""
-    word = value.strip().lower()
-    if not _WORD.fullmatch(word):
-        raise InputError(where, "expected one word of letters, digits, '_' and '-', at most 32 long")
-    return word

@@ -62,6 +62,16 @@ def when(condition: str) -> str:
             "no target is called 'cloud/primry'; known: local, safe_default",
         ),
         (when('resource in [Target::"lokal"]'), "no target is called 'lokal'"),
+        (when('context has residency && context.residency == "EU"'), "'EU' can never match.*write 'eu'"),
+        (when('context has residency && ["eu", "Us"].contains(context.residency)'), "'Us' can never match"),
+        (when('context.purpose == "Marketing"'), "'Marketing' can never match"),
+        (when('context.purpose like "Mark*"'), r"'Mark\*' can never match"),
+        (when('{a: context.purpose} == {a: "Marketing"}'), "'Marketing' can never match"),
+        (when('resource has region && resource.region == "EU"'), "'EU' can never match"),
+        (when('context.purpose == "two words"'), "no purpose can ever be 'two words'"),
+        (when('context has residency && context.residency == " eu"'), "no residency can ever be ' eu'"),
+        (when('principal == Tenant::"Acme"'), "no tenant can ever be 'Acme'"),
+        ('@id("a") forbid (principal == Tenant::"Acme", action, resource);', "no tenant can ever be 'Acme'"),
     ],
 )
 def test_a_wrong_policy_is_refused_with_file_and_reason(tmp_path: Path, policy: str, reason: str) -> None:

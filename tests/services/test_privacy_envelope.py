@@ -163,15 +163,33 @@ def test_residency_and_purpose_are_compared_in_lower_case() -> None:
     assert (envelope.residency, envelope.purpose) == ("eu", "service")
 
 
-@pytest.mark.parametrize("smuggled", [CARD, "e u", "eu\n", "", "é", "x" * 33, "<script>"])
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        CARD,
+        "e u",
+        "",
+        "é",
+        "x" * 33,
+        "<script>",
+        "DE89370400440532013000",
+        "ines_calder",
+        "inescalder",
+        "AKIAIOSFODNN7EXAMPLE",
+        "d" * 32,
+    ],
+)
 def test_residency_and_purpose_cannot_carry_text_past_redaction(smuggled: str) -> None:
-    if smuggled != "eu\n":  # white space around a word is trimmed
-        with pytest.raises(InputError, match="expected one word") as caught:
-            sealed(Context(residency=smuggled), text="hi")
-        assert caught.value.field == "context.residency"
-        assert smuggled == "" or smuggled not in str(caught.value)
-    with pytest.raises(InputError, match="expected one word"):
-        sealed(Context(purpose=smuggled + "!"), text="hi")
+    with pytest.raises(
+        InputError, match=r"^context.residency: expected a country's two letters, eu"
+    ) as caught:
+        sealed(Context(residency=smuggled), text="hi")
+    assert caught.value.field == "context.residency"
+    assert smuggled == "" or smuggled not in str(caught.value)
+    with pytest.raises(InputError, match=r"^context.purpose: expected one of service") as caught:
+        sealed(Context(purpose=smuggled), text="hi")
+    assert caught.value.field == "context.purpose"
+    assert smuggled == "" or smuggled not in str(caught.value)
 
 
 def test_an_unknown_field_is_refused_without_naming_it() -> None:

@@ -78,7 +78,7 @@ BAD_BODIES: list[tuple[Any, int, str]] = [
     ({**GOOD, "context": {"max_latency_ms": 0}}, 422, "context.max_latency_ms: expected at least 1"),
     ({**GOOD, "context": {"max_latency_ms": "1"}}, 422, "context.max_latency_ms: expected a whole number"),
     ({**GOOD, "context": {"max_cost_usd": -1}}, 422, "context.max_cost_usd: expected at least 0"),
-    ({**GOOD, "context": {"residency": "the moon!"}}, 422, "expected one word"),
+    ({**GOOD, "context": {"residency": "the moon!"}}, 422, "context.residency: expected a country's"),
     ([GOOD], 422, "body: expected an object, got an array"),
     ("text", 422, "body: expected an object, got a string"),
 ]

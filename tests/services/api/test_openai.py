@@ -143,11 +143,11 @@ async def test_residency_and_purpose_travel_in_metadata(app: Served) -> None:
     """So that access policy can be asked about an OpenAI call too; the user is a keyed hash at once."""
     body = {
         "model": "support", "messages": ASKED, "user": "anna@example.org",
-        "metadata": {"residency": "EU", "purpose": "complaints"},
+        "metadata": {"residency": "EU", "purpose": "Service"},
     }  # fmt: skip
     answer = await app.client.post("/v1/chat/completions", json=body)
     assert answer.status_code == 200
-    assert {(q.residency, q.purpose) for q in app.policy.questions} == {("eu", "complaints")}
+    assert {(q.residency, q.purpose) for q in app.policy.questions} == {("eu", "service")}
     record = await app.client.get(f"/v1/decisions/{answer.json()['x_switchyard']['id']}")
     assert record.json()["request"]["subject"].startswith("sub_")
     assert "anna" not in record.text

@@ -15,7 +15,10 @@ from tests.services.counting import REDIS_URL, need_redis
 CARD = "4111 1111 1111 1111"
 EMAIL = "anna.planted@example.org"
 WORD = "PLANTEDhunter2secret99"
-PLANTED = (CARD, CARD.replace(" ", ""), EMAIL, "anna.planted", WORD)
+WORD_OF_LETTERS = "ines_planted_calder"
+IBAN = "DE89370400440532013000"
+PLANTED = (CARD, CARD.replace(" ", ""), EMAIL, "anna.planted", WORD, WORD.lower(), WORD_OF_LETTERS, IBAN)
+CHAT = [{"role": "user", "content": "hello"}]
 TEXT = f"Card {CARD}, mail {EMAIL}."
 REDIS = f"{REDIS_URL}/11"  # a database of its own, to be read as a whole
 
@@ -43,6 +46,18 @@ REFUSED: list[dict[str, Any]] = [
     {"json": {**GOOD, "input": TEXT + WORD}},
     {"json": {**GOOD, "context": {"residency": WORD + CARD}}},
     {"json": {**GOOD, "context": {"purpose": TEXT}}},
+    {"json": {**GOOD, "context": {"purpose": WORD}}},
+    {"json": {**GOOD, "context": {"purpose": WORD_OF_LETTERS}}},
+    {"json": {**GOOD, "context": {"residency": IBAN}}},
+    {"json": {**GOOD, "context": {"residency": WORD_OF_LETTERS}}},
+    {
+        "url": "/v1/chat/completions",
+        "json": {"model": "support", "messages": CHAT, "metadata": {"purpose": WORD_OF_LETTERS}},
+    },
+    {
+        "url": "/v1/chat/completions",
+        "json": {"model": "support", "messages": CHAT, "metadata": {"residency": WORD}},
+    },
     {"json": {**GOOD, "context": {"max_latency_ms": WORD}}},
     {"json": {**GOOD, "context": {WORD: WORD}}},
     {"content": f'{{"use_case": "{WORD}{CARD}"'.encode(), "headers": {"content-type": "application/json"}},
