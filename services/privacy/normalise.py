@@ -1,7 +1,7 @@
 """Text as a detector should read it, with a map back to the text as it was written.
 
 Digits in full width, in other scripts or with marks on them, invisible and direction-changing
-characters between digits, odd dashes and spaces: all of them read as plain text to a person or a
+characters between digits, digits in circles, odd dashes and spaces: all of them read as plain text to a person or a
 model, and none of them to a pattern. Detection sees the plain form; spans go back to the original.
 """
 
@@ -17,6 +17,15 @@ _STANDS_FOR = {
     **dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4", "'"),
     **dict.fromkeys("\u00b7\u2022\u2219\u2027\u30fb\u3002", "."),
 }
+
+# Unicode DerivedCoreProperties.txt: Default_Ignorable_Code_Point, which is shown as nothing; and what is
+# shown as a blank or as "something that is not there": empty braille, object and replacement characters.
+_NOT_SHOWN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff\u2800\ufffc\ufffd]"
+)
+_LEFT_OUT = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me"))  # Cn, Co: nobody knows how they look
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ def _plain(char: str) -> str:
     if char in _STANDS_FOR:
         return _STANDS_FOR[char]
     category = unicodedata.category(char)
-    if category in ("Cc", "Cf", "Mn", "Me", "Cs"):
+    if category in _LEFT_OUT or _NOT_SHOWN.fullmatch(char):
         return ""
     if category == "Nd":
         return str(unicodedata.decimal(char))
@@ -68,4 +77,12 @@ def _plain(char: str) -> str:
     if category in ("Zs", "Zl", "Zp"):
         return " "
     form = unicodedata.normalize("NFKC", char)
-    return form if form == char else "".join(_plain(part) for part in form)
+    if form != char:
+        return "".join(_plain(part) for part in form)
+    return _counted(char) if category == "No" else char
+
+
+def _counted(char: str) -> str:
+    """A number in one character that NFKC leaves alone, such as a digit in a black circle: its value."""
+    value = unicodedata.numeric(char, -1.0)
+    return str(int(value)) if value in range(100) else char

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.privacy.normalise import normalise
+from tests.services.privacy_help import found
 
 
 @pytest.mark.parametrize(
@@ -22,10 +23,50 @@ from services.privacy.normalise import normalise
         ("a＠b．c", "a@b.c"),
         ("②⁴½", "24" + "1\u20442"),
         ("l’été", "l'été"),
+        ("❹➀➊⓵⓿❿", "4111010"),
+        ("4\u16801\u20281\u20291", "4 1 1 1"),
     ],
 )
 def test_what_reads_the_same_becomes_the_same(written: str, plain: str) -> None:
     assert normalise(written).text == plain
+
+
+@pytest.mark.parametrize(
+    "filler",
+    [
+        "ㅤ",
+        "ᅟ",
+        "ᅠ",
+        "ﾠ",
+        "\u2065",
+        "⠀",
+        "\ufff0",
+        "\ufff8",
+        "￼",
+        "�",
+        "͏",
+        "឴",
+        "\u180e",
+        "️",
+        "\U000e0041",
+        "󠇯",
+        "\ufdd0",
+        "\u0378",
+        "\ue000",
+        "\U0001bca0",
+    ],
+)
+def test_what_is_shown_as_nothing_is_nothing(filler: str) -> None:
+    """Default_Ignorable_Code_Point, blanks that are no space, unassigned and private characters."""
+    card = filler.join("4111111111111111")
+    assert normalise(card).text == "4111111111111111"
+    assert found(f"my card {card} is lost") == [("card", card)]
+
+
+@pytest.mark.parametrize("space", ["\u1680", "\u2028", "\u2029", "\u3000"])
+def test_spaces_of_all_kinds_group_digits(space: str) -> None:
+    card = space.join(("4111", "1111", "1111", "1111"))
+    assert found(f"my card {card} is lost") == [("card", card)]
 
 
 def test_a_span_covers_the_written_characters_with_their_marks_and_what_is_between() -> None:

@@ -13,8 +13,9 @@ from services.prepare import prepare
 from services.privacy.vocabulary import Vocabulary
 from services.receipts import Receipts
 from services.values import Context
-from tests.fakes import HASH_KEY, FakeChat, FakeDetector, FakeLocalModel, call_of, support
+from tests.fakes import HASH_KEY, FakeChat, FakeLocalModel, call_of, support
 from tests.served import all_bytes
+from tests.services.privacy_help import the_detector
 
 PLANTED = ("DE89370400440532013000", "ines_calder", "inescalder", "AKIAIOSFODNN7EXAMPLE", "hunter2", "x" * 32)
 
@@ -23,11 +24,11 @@ def shipped(home: Path, region: str = "us") -> Pipeline:
     """The shipped use case with its real policy."""
     usecase = support()
     prepared = prepare(
-        usecase, policy=AccessPolicy.load(usecase), detector=FakeDetector(),
+        usecase, policy=AccessPolicy.load(usecase), detector=the_detector(),
         local=FakeLocalModel("card_arrival", 0.3), endpoints={"primary": FakeChat(region=region)},
     )  # fmt: skip
     return Pipeline(
-        {"support": prepared}, detector=FakeDetector(), journal=Journal(home / "journal"),
+        {"support": prepared}, detector=the_detector(), journal=Journal(home / "journal"),
         receipts=Receipts(home / "keys"), hash_key=HASH_KEY,
     )  # fmt: skip
 

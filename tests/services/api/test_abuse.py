@@ -190,6 +190,11 @@ DISGUISES = {
     "odd spaces": "\u2007".join((CARD[:4], CARD[4:8], CARD[8:12], CARD[12:])),
     "odd dashes": "\u2212".join((CARD[:4], CARD[4:8], CARD[8:12], CARD[12:])),
     "combining marks": "\u0332".join(CARD),
+    "hangul fillers": "\u3164".join(CARD),
+    "unassigned characters": "\u2065".join(CARD),
+    "braille blanks": "\u2800".join(CARD),
+    "replacement characters": "\ufffd".join(CARD),
+    "black circles": "".join("⓿❶❷❸❹❺❻❼❽❾"[int(digit)] for digit in CARD),
 }
 
 
