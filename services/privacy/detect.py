@@ -24,7 +24,8 @@ _COLONS = re.compile(r"::|:[0-9a-fA-F]{1,4}:")
 _ANY_DIGIT = re.compile(r"[0-9]")
 _LONG_WORD = re.compile(r"[A-Za-z0-9]{25}")
 _MAY_BE_MORE_THAN_A_COUNT = re.compile(r"[0-9](?:[^0-9\n]{0,3}[0-9]){3}")
-"""Four digits close together: below that there is no card, id, phone number, IP address or date."""
+"""Four digits close together: below that there is no id, phone number, IP address or date."""
+_MANY = 8  # digits in a text: below that there is no card and no IBAN either, however its digits are spread
 
 AHEAD = 80
 """What the built-in recognisers see of a text behind a place: the rest of what stands there, unless it goes
@@ -95,7 +96,7 @@ class Detector:
         """The prefilter."""
         if "@" in text:
             yield from self._with_at
-        if _MAY_BE_MORE_THAN_A_COUNT.search(text):
+        if _MAY_BE_MORE_THAN_A_COUNT.search(text) or sum(map(text.count, "0123456789")) >= _MANY:
             yield from self._with_digits
         if _ANY_DIGIT.search(text) and _LONG_WORD.search(text):
             yield from self._with_long_words

@@ -1,8 +1,9 @@
 """Text as a detector should read it, with a map back to the text as it was written.
 
-Digits in full width, in other scripts or with marks on them, invisible and direction-changing
-characters between digits, digits in circles, odd dashes and spaces: all of them read as plain text to a person or a
-model, and none of them to a pattern. Detection sees the plain form; spans go back to the original.
+Digits in full width, in circles, in other scripts or with marks on them, invisible and
+direction-changing characters between digits, odd dashes and spaces: all of them read as plain text to
+a person or a model, and none of them to a pattern. Detection sees the plain form; spans go back to the
+original.
 """
 
 import re
@@ -25,6 +26,7 @@ _NOT_SHOWN = re.compile(
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff\u2800\ufffc\ufffd]"
 )
+_BLANK = re.compile(r"(?i)&(?:nbsp|#160|#xa0);")  # a space that cannot break, as HTML writes it
 _LEFT_OUT = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me"))  # Cn, Co: nobody knows how they look
 
 
@@ -50,14 +52,22 @@ class Normalised:
 
 def normalise(text: str) -> Normalised:
     """NFKC for each character; digits of all scripts as 0-9; marks and invisible characters left out."""
-    if _PLAIN.fullmatch(text):
+    blanks = list(_BLANK.finditer(text)) if "&" in text else []
+    if not blanks and _PLAIN.fullmatch(text):
         return Normalised(text)
     plain = {char: _plain(char) for char in set(text)}
     pieces = [plain[char] for char in text]
-    if all(len(form) == 1 for form in plain.values()):
+    if not blanks and all(len(form) == 1 for form in plain.values()):
         return Normalised("".join(pieces))
+    inside: set[int] = set()
+    for blank in blanks:
+        inside.update(range(blank.start() + 1, blank.end()))
+        pieces[blank.start() : blank.end()] = [" ", *[""] * (blank.end() - blank.start() - 1)]
     origin = tuple(index for index, piece in enumerate(pieces) for _ in piece)
-    marks = tuple(not plain[char] and unicodedata.category(char) in ("Mn", "Me") for char in text)
+    marks = tuple(
+        place in inside or (not plain[char] and unicodedata.category(char) in ("Mn", "Me"))
+        for place, char in enumerate(text)
+    )
     return Normalised("".join(pieces), origin, marks)
 
 

@@ -8,6 +8,8 @@ from functools import cached_property
 
 _DIGITS = re.compile(r"[0-9]+")
 _GAP = re.compile(r"[\s\-._/()]{1,3}")
+_WIDE_GAP = re.compile(r"(?:([\W_])\1{0,15}+){1,6}+")  # possessive: one pass, however the gap is made
+_WIDEST = 32
 _SIDE = 40  # characters of text around a digit that a recogniser of letters and digits gets to see
 
 
@@ -38,7 +40,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Groups of digits with at most three separators between one and the next. `before[i]` counts the
+    """Groups of digits with only separators between one and the next. `before[i]` counts the
     digits in front of group i, with one more entry for all of them."""
 
     groups: list[tuple[int, int]]
@@ -84,10 +86,19 @@ class Reading:
 
     @cached_property
     def clusters(self) -> list[Cluster]:
+        return self._clusters(_GAP, 3)
+
+    @cached_property
+    def wide_clusters(self) -> list[Cluster]:
+        """Groups with up to six signs of any kind between them, each up to 16 times: for numbers that a sum
+        over their digits guards well enough."""
+        return self._clusters(_WIDE_GAP, _WIDEST)
+
+    def _clusters(self, gap: re.Pattern[str], widest: int) -> list[Cluster]:
         rows: list[list[tuple[int, int]]] = []
         end = -1
         for group in self.groups:
-            if rows and group[0] - end <= 3 and _GAP.fullmatch(self.text, end, group[0]):
+            if rows and group[0] - end <= widest and gap.fullmatch(self.text, end, group[0]):
                 rows[-1].append(group)
             else:
                 rows.append([group])

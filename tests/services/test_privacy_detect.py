@@ -37,6 +37,27 @@ def test_a_card_is_found_however_its_digits_are_written(card: str) -> None:
     assert found(f"my card {card} is blocked") == [("card", card)]
 
 
+SEPARATORS = (
+    *",|*:;'~+=\\][><&#\"!?→", "    ", "\n\n\n\n", "....", "\n> ", "\n>> ", " | ", "][", ", ",
+    "_" * 10, " " * 16,
+)  # fmt: skip
+GROUPED = {"card": "4111 1111 1111 1111", "iban": "GB82 WEST 1234 5698 7654 32"}
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+@pytest.mark.parametrize("kind", GROUPED)
+def test_what_a_sum_guards_is_found_whatever_stands_between_its_groups(kind: str, separator: str) -> None:
+    """Cards and IBANs, in groups and one by one."""
+    for groups in (GROUPED[kind].split(), list(GROUPED[kind].replace(" ", ""))):
+        written = separator.join(groups)
+        assert found(f"x {written} y") == [(kind, written)]
+
+
+def test_words_between_groups_keep_them_apart() -> None:
+    assert found("4111 or 1111 or 1111 or 1111") == []
+    assert found("4111" + ",;" * 8 + "1111 1111 1111") == []
+
+
 def test_a_card_that_is_shown_right_to_left_is_found() -> None:
     """After U+202E a reader sees the digits in one order, and they are stored in the other."""
     shown = "5105 1051 0510 5100"

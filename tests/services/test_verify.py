@@ -12,6 +12,7 @@ from services.errors import ConfigError
 from services.verify import VALIDATORS, VerifyContext, make_validators, names, verify
 from services.verify.allowed_amounts import amounts
 from tests.fakes import FakeDetector, envelope_of, support
+from tests.services.privacy_help import the_detector
 
 USECASE = support()
 GOOD = {"reply": "An answer.", "intent": "card_arrival"}
@@ -29,6 +30,16 @@ def problem(made, output, own_text=False, **fields):
 
 def test_what_usecase_yaml_may_name_is_what_there_is_in_the_same_order():
     assert list(VALIDATORS) == list(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["4111,1111,1111,1111", "4111\n> 1111\n> 1111\n> 1111", "4\u3164".join(["", "111 1111 1111 1111"])],
+)
+def test_a_card_in_an_answer_is_seen_however_it_is_grouped_or_hidden(written):
+    made = validators("no_new_pii", detector=the_detector())
+    answer = {**GOOD, "reply": f"Your card is {written}."}
+    assert problem(made, answer) == "no_new_pii: holds personal data that the request did not: card"
 
 
 def test_the_output_contract_is_checked_first_and_always():

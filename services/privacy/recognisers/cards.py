@@ -32,7 +32,7 @@ class Cards:
 
 
 def _candidates(reading: Reading) -> Iterator[tuple[bool, Run]]:
-    for cluster in reading.clusters:
+    for cluster in reading.wide_clusters:
         if len(cluster.digits) < 12:
             continue
         for first, (start, _) in enumerate(cluster.groups):

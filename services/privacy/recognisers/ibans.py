@@ -25,8 +25,9 @@ ALL_DIGITS = frozenset(
 )
 BANK_IN_LETTERS = frozenset(phrases("AZ, BG, BH, DO, GB, GI, GT, IE, JO, KW, LV, MT, NL, PK, PS, QA, RO, VG"))
 
-_BEGINNING = re.compile(r"([A-Za-z]{2})[ .-]?[0-9][ .-]?[0-9]")
-_GAP = 3
+_GAP = 6  # different separators one after the other
+_WIDEST = 32  # all separators one after the other: more of the same count once
+_BEGINNING = re.compile(r"([A-Za-z])[\W_]{0,32}([A-Za-z])[\W_]{0,32}[0-9][\W_]{0,32}[0-9]")
 
 
 class Ibans:
@@ -36,7 +37,7 @@ class Ibans:
         done = 0
         for start_of in _BEGINNING.finditer(text):
             start = start_of.start()
-            length = LENGTH_OF.get(start_of[1].upper())
+            length = LENGTH_OF.get((start_of[1] + start_of[2]).upper())
             if start < done or length is None:
                 continue
             end = _collect(text, start, length)
@@ -46,19 +47,20 @@ class Ibans:
 
 
 def _collect(text: str, start: int, length: int) -> int | None:
-    """The end of `length` letters and digits from `start`, at most three separators apart, if they check."""
+    """The end of `length` letters and digits from `start`, only separators between them, if they check."""
     taken: list[str] = []
-    gap = 0
+    gap = wide = 0
     for place in range(start, len(text)):
         char = text[place]
         if char.isalnum() and char.isascii():
             taken.append(char)
-            gap = 0
+            gap = wide = 0
             if len(taken) == length:
                 return place + 1 if _is_iban("".join(taken).upper()) else None
         else:
-            gap += 1
-            if gap > _GAP or char not in " \t\r\n-._/":
+            gap += char != text[place - 1]
+            wide += 1
+            if gap > _GAP or wide > _WIDEST or char.isalnum():
                 return None
     return None
 
