@@ -1,13 +1,13 @@
 """Checks of one request's fields, made once from the use case's field specs.
 
-Written out by hand because this is the hot path. No message holds a value, and an unknown field's
-name, which is user input too, is shown only when it looks like a name that a programmer would type.
+Written out by hand because this is the hot path. No message holds a value, nor the name of an unknown
+field, which is user input too: a slip in typing is answered with the known name that it is close to.
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 from feature_checks.usecase import FieldSpec, UseCase
@@ -15,7 +15,8 @@ from services.errors import InputError
 
 Check = Callable[[Any], object]
 
-_PLAIN_NAME = re.compile(r"[A-Za-z]{1,16}(?:_[A-Za-z]{1,16}){0,3}_?[0-9]{0,2}")
+_CLOSE = 0.7  # of difflib's ratio: one or two slips in a name
+_LONGEST_NAME = 64  # what is longer than that is no slip in typing, and comparing it would cost
 _INT64 = 2**63
 
 
@@ -50,13 +51,14 @@ def refuse_unknown(where: str, given: Mapping[str, object], known: Iterable[str]
     known = tuple(known)
     for name in given:
         if name not in known:
-            shown = f"{where}.{name}" if name_shown(name) else f"{where}: a field"
-            raise InputError(where, f"{shown} is not known; allowed: {', '.join(known)}")
+            meant = did_you_mean(name, known)
+            raise InputError(where, f"{where}: a field is not known{meant}; allowed: {', '.join(known)}")
 
 
-def name_shown(name: str) -> str | None:
-    """A name that a caller sent, where it looks like one that a programmer would type; else None."""
-    return name if _PLAIN_NAME.fullmatch(name) else None
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The known name that `name` is close to, as part of a sentence, or nothing; never `name` itself."""
+    close = get_close_matches(name.lower(), known, 1, _CLOSE) if len(name) <= _LONGEST_NAME else []
+    return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 def text(where: str, value: object, min_length: int, max_length: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from feature_checks.usecase import FieldSpec, UseCase
-from services.api.fields import kind, name_shown, refuse_unknown, text
+from services.api.fields import did_you_mean, kind, refuse_unknown, text
 from services.api.json_schema import Schema, SchemaReader, size, types_of
 from services.errors import InputError
 
@@ -83,9 +83,9 @@ def _fitted(schema: Schema, usecase: UseCase) -> ResponseFormat:
     properties, required = schema.get("properties", {}), schema.get("required", ())
     for name in required:
         if name not in usecase.output:
-            shown = name_shown(name) or "a field"
+            meant = did_you_mean(name, usecase.output)
             raise InputError(
-                WHERE, f"{WHERE}: requires {shown}, which this use case does not answer: {answers}"
+                WHERE, f"{WHERE}: requires a field that this use case does not answer{meant}: {answers}"
             )
     others = schema.get("additionalProperties", True)
     fields = tuple(name for name in usecase.output if name in properties or others is not False)

@@ -51,7 +51,7 @@ def test_the_guides_script_runs_as_it_stands(tmp_path: Path) -> None:
     assert any(line.startswith("because local: confidence") and " would " in line for line in told)
     assert told[-6:-4] == ["receipt valid", "intent  out_of_scope"]
     assert told[-4] == "streamed 18 characters by cloud/primary"
-    assert told[-3].startswith("422 response_format.json_schema.schema: requires price")
+    assert told[-3].startswith("422 response_format.json_schema.schema: requires a field")
     assert told[-2:] == ["404 not_found", "401 unauthorized"]
 
 

@@ -87,7 +87,7 @@ async def test_only_callers_may_say(app: Served) -> None:
         ({"correct": "yes"}, "expected true or false"),
         ({"label": "PLANTED"}, "expected one of the"),
         ({"label": 7}, "expected one of the"),
-        ({"correct": True, "note": "hi"}, "body.note is not known"),
+        ({"correct": True, "note": "hi"}, "body: a field is not known"),
     ],
 )
 async def test_bad_feedback_is_refused_by_name_without_an_echo(app: Served, body: Any, message: str) -> None:

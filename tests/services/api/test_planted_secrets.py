@@ -39,6 +39,9 @@ GOOD = {"use_case": "support", "input": {"text": "hello"}}
 REFUSED: list[dict[str, Any]] = [
     {"json": {**GOOD, "use_case": WORD}},
     {"json": {**GOOD, WORD: 1}},
+    {"json": {**GOOD, WORD_OF_LETTERS: 1}},
+    {"json": {**GOOD, "input": {"text": "hi", WORD_OF_LETTERS: 1}}},
+    {"json": {**GOOD, "context": {WORD_OF_LETTERS: 1}}},
     {"json": {**GOOD, EMAIL: {CARD: WORD}}},
     {"json": {**GOOD, "input": {"text": [TEXT, WORD]}}},
     {"json": {**GOOD, "input": {"text": "hi", WORD: TEXT}}},
