@@ -1,7 +1,8 @@
 """Sealing: one call in, one redacted envelope and its vault out. Nothing after this sees the call.
 
 Strings are scanned and redacted. A field tagged `identifier` becomes a keyed hash, whatever its type:
-it can be joined, not read. Other numbers, booleans and timestamps pass as they are. Subject and
+it can be joined, not read. Other numbers, booleans and timestamps pass as they are, and a number that
+holds a card or a national id is refused. Subject and
 session become keyed hashes; residency and purpose are words of a closed list. Refuses with
 `InputError` what could slip through: a type that the use case does not name, or text that is not
 valid Unicode.
@@ -25,6 +26,8 @@ from services.values import Call, Envelope
 
 IDENTIFIER = "identifier"
 """The field tag of what is only ever joined on: customer, card or device numbers."""
+
+_LEAST_THAT_IDENTIFIES = 10**10  # shorter ones have weak checks, and amounts and counts are many
 
 
 def seal(
@@ -57,6 +60,7 @@ def seal(
         elif IDENTIFIER in specs[name].tags and value is not None:
             fields[name] = keyed_hash(hash_key, "id", tenant, value)
         else:
+            _check_number(name, value, detector)
             fields[name] = value
     originals = numbering.originals()
     context = call.context
@@ -103,6 +107,18 @@ def _check(name: str, value: object, specs: Mapping[str, FieldSpec]) -> None:
             value.encode("utf-8")
         except UnicodeEncodeError:
             raise InputError(where, "is not valid Unicode: it holds half of a surrogate pair") from None
+
+
+def _check_number(name: str, value: object, detector: Detector) -> None:
+    """A number cannot carry a placeholder, so one that is a card or a national id is refused."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) < _LEAST_THAT_IDENTIFIES:
+        return
+    if {"card", "national_id"} & {span.kind for span in detector.scan(f"{value:.0f}")}:
+        raise InputError(
+            f"input.{name}",
+            f"input.{name}: holds what may be a card number or a national id; if the field is meant to, "
+            f"tag it '{IDENTIFIER}' in usecase.yaml: then it is kept as a keyed hash",
+        )
 
 
 def _is_text(value: str, spec: FieldSpec) -> bool:

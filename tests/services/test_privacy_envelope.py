@@ -116,6 +116,22 @@ def test_numbers_booleans_and_timestamps_pass_as_they_are() -> None:
     assert envelope.fields == fields
 
 
+@pytest.mark.parametrize("value", [4111111111111111, 4111111111111111.0, -4111111111111111])
+def test_a_number_that_is_a_card_is_refused_with_its_field_and_the_remedy(value: float) -> None:
+    """A placeholder cannot stand in a number; tagged `identifier`, it is a keyed hash."""
+    with pytest.raises(InputError, match=r"tag it 'identifier' in usecase.yaml") as caught:
+        sealed(amount=value)
+    assert caught.value.field == "input.amount"
+    assert "4111" not in caught.value.message
+    envelope, _ = sealed(device=4111111111111111)
+    assert str(envelope.fields["device"]).startswith("id_")
+
+
+@pytest.mark.parametrize("value", [1_763_800_000_000, 1_234_567_890, 99_999_999.99, float("1e300"), 0, -5])
+def test_other_numbers_and_times_in_milliseconds_pass(value: float) -> None:
+    assert sealed(amount=value)[0].fields == {"amount": value}
+
+
 def test_a_timestamp_field_that_holds_no_timestamp_is_redacted_like_any_text() -> None:
     envelope, _ = sealed(at=CARD)
     assert envelope.fields["at"] == "<CARD_1>"
