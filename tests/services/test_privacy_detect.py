@@ -64,6 +64,20 @@ def test_a_card_that_is_shown_right_to_left_is_found() -> None:
     assert found(f"pay \u202e{shown[::-1]}\u202c now") == [("card", shown[::-1])]
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["anna @ example.org", "anna@ example.org", "anna%40example.org", "anna AT example DOT org",
+     "anna {at} example {dot} org", "ANNA (AT) EXAMPLE.ORG"],
+)  # fmt: skip
+def test_an_address_is_found_however_its_at_sign_is_written(address: str) -> None:
+    assert found(f"write to {address} please") == [("email", address)]
+
+
+@pytest.mark.parametrize("text", ["3 apples @ 2.50 each", "look at example dot com", "meet AT noon. Thanks"])
+def test_an_at_sign_in_a_sentence_is_no_address(text: str) -> None:
+    assert found(text) == []
+
+
 def test_a_card_is_found_beside_its_expiry_and_code() -> None:
     assert found("4242 4242 4242 4242 12/27 123") == [("card", "4242 4242 4242 4242")]
     assert found("card:4242424242424242,exp 12/27") == [("card", "4242424242424242")]

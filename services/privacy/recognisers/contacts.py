@@ -37,15 +37,26 @@ _SPELT = re.compile(
     r"(?: ?(?:\.|[\[({] ?dot ?[\])}]| dot ) ?[\w\-]{2,63}){1,4}"
 )
 
+_SPACED = re.compile(
+    r"\b[\w.+\-]{1,64}(?: ?@ ?|%40)[\w\-]{1,63}(?:\.[\w\-]{1,63}){0,3}\.[A-Za-z]{2,24}\b"
+    r"|\b[\w.+\-]{1,64} AT [\w\-]{1,63}(?:(?: DOT |\.)[\w\-]{2,63}){1,4}"
+)
+_WRITTEN = (
+    (("at)", "at]", "at}"), _SPELT),
+    ((" @", "@ ", "%40", " at "), _SPACED),
+)
+
 
 class SpeltEmails:
-    """Addresses with the at sign written out: `ines (at) example [dot] com`."""
+    """Addresses with another at sign: `ines (at) example [dot] com`, `ines @ example.com`, `%40`."""
 
     def find(self, reading: Reading, found: Sequence[Span]) -> Iterator[Span]:
         del found
-        if "at)" in reading.lower or "at]" in reading.lower:
-            for match in _SPELT.finditer(reading.text):
-                yield Span(match.start(), match.end(), "email", 0.8)
+        text = reading.text
+        for signs, pattern in _WRITTEN:
+            if any(sign in reading.lower for sign in signs):
+                for match in pattern.finditer(text):
+                    yield Span(match.start(), match.end(), "email", 0.8)
 
 
 _ADDRESS = re.compile(
