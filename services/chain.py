@@ -96,6 +96,13 @@ def to_tombstone(line: bytes, removed: Mapping[str, Any]) -> bytes:
 
 def from_line(line: bytes) -> Link:
     """A complete line back to its record. Raises ValueError when it is not what `to_line` wrote."""
+    try:
+        return _from_line(line)
+    except RecursionError:
+        raise ValueError("is nested deeper than any record") from None
+
+
+def _from_line(line: bytes) -> Link:
     parts = _LINE.fullmatch(line.removesuffix(b"\n"))
     if parts is None:
         return _from_tombstone(line)

@@ -1,6 +1,6 @@
 """Reading the journal: over the files of all workers, dead ones included. Never writes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,30 +54,60 @@ def find_decision(folder: Path, decision_id: str, offsets: Mapping[str, int] | N
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Somebody who knows that record `seq` of a file has that hash, and, if `last`, that none follows it."""
+
+    file: str
+    seq: int
+    hash: str
+    last: bool = False
+
+
 def verify_journal(
     folder: Path,
     anchors: Mapping[str, Anchors] | None = None,
     more: Callable[[str], Anchors] | None = None,
     events: Callable[[], Mapping[str, Mapping[str, Any]]] = dict,
+    *,
+    witnesses: Iterable[Witness] = (),
+    vouched: Callable[[Link, str], bool] = lambda *_: True,
 ) -> JournalReport:
     """Check every file, each against `anchors` (file name -> record number -> hash), against `more` of them
-    for its name, and against what the header of a following file says of it. A file that one of these
-    knows and that is gone is a problem too. So is a tombstone that no one of the signed retention
-    `events` (asked for once all files were read) accounts for."""
+    for its name, against `witnesses`, and against what the header of a following file says of it, if that
+    header is `vouched` for. No witness overrides another: where two differ, that is a problem. A file
+    that one of these knows and that is gone is a problem too, as is a record behind the last one. So is a
+    tombstone that no one of the signed retention `events` (asked for once all files were read) accounts for.
+    """
     files = journal_files(folder)
-    known: dict[str, dict[int, str]] = {name: dict(of) for name, of in (anchors or {}).items()}
-    for file in files:
-        if (before := _continues(file)) is not None:
-            known.setdefault(before["file"], {})[before["seq"]] = before["hash"]
+    known = _Known()
+    for name, of in (anchors or {}).items():
+        for seq, hash_ in of.items():
+            known.learn(Witness(name, seq, hash_))
+    for witness in (*witnesses, *_followers(files, vouched)):
+        known.learn(witness)
     reports: list[ChainReport] = []
-    problems: list[ChainBroken] = []
     for file in files:
-        own = known.pop(file.name, {})
+        for seq, hash_ in (more(file.name) if more else {}).items():
+            known.learn(Witness(file.name, seq, hash_))
+        of = known.hashes.pop(file.name, {})
         try:
-            reports.append(verify_chain(file, {**(more(file.name) if more else {}), **own}))
+            if not file.is_file():
+                raise ChainBroken(file.name, 0, "is no file")
+            report = verify_chain(file, of)
         except ChainBroken as broken:
-            problems.append(broken)
-    problems += [ChainBroken(name, min(of), "is gone with its whole file") for name, of in known.items()]
+            known.problems.append(broken)
+            continue
+        reports.append(report)
+        last = known.last.get(file.name)
+        if last is not None and report.head_seq > last:
+            known.problems.append(
+                ChainBroken(file.name, last + 1, "was added after the file had been closed")
+            )
+    problems = known.problems
+    problems += [
+        ChainBroken(name, min(of), "is gone with its whole file") for name, of in known.hashes.items()
+    ]
     if any(report.emptied for report in reports):
         signed = events()
         problems += [broken for report in reports for broken in _unaccounted(report, signed)]
@@ -107,8 +137,30 @@ def _links(file: Path, holding: bytes = b"", offset: int = 0) -> Iterator[Link]:
                     continue
 
 
-def _continues(file: Path) -> Mapping[str, Any] | None:
-    """What the header says of the file that this one follows, if it is an intact header."""
-    header = next(_links(file), None)
-    before = header.record.get("continues") if header else None
-    return before if isinstance(before, dict) and before.keys() >= {"file", "seq", "hash"} else None
+class _Known:
+    """What all witnesses say together."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[str, dict[int, str]] = {}
+        self.last: dict[str, int] = {}
+        self.problems: list[ChainBroken] = []
+
+    def learn(self, witness: Witness) -> None:
+        hashes = self.hashes.setdefault(witness.file, {})
+        if hashes.setdefault(witness.seq, witness.hash) != witness.hash:
+            why = "is known by two different hashes: somebody who vouches for it was changed"
+            self.problems.append(ChainBroken(witness.file, witness.seq, why))
+        if witness.last:
+            self.last[witness.file] = min(witness.seq, self.last.get(witness.file, witness.seq))
+
+
+def _followers(files: Iterable[Path], vouched: Callable[[Link, str], bool]) -> Iterator[Witness]:
+    """What the headers of files say of those that they follow, where the header is intact and vouched for."""
+    for file in files:
+        header = next(_links(file), None) if file.is_file() else None
+        before = header.record.get("continues") if header else None
+        if header is None or not isinstance(before, dict) or not vouched(header, file.name):
+            continue
+        name, seq, hash_ = (before.get(key) for key in ("file", "seq", "hash"))
+        if isinstance(name, str) and isinstance(seq, int) and isinstance(hash_, str):
+            yield Witness(name, seq, hash_, last=True)

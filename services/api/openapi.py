@@ -115,6 +115,7 @@ def _paths(requests: list[str], outputs: list[str], usecases: Sequence[UseCase])
             "get": {
                 **_get("reviews", "What waits for a reviewer; role `reviewer`", ref("ReviewList")),
                 "parameters": schemas.REVIEW_QUERY,
+                "responses": _responses("What waits", ref("ReviewList"), (*_READING, "422")),
             }
         },
         "/v1/reviews/{id}": {

@@ -77,8 +77,8 @@ class Checkpointer:
         if self._thread is not None:
             self._thread.join(timeout=10)
             self._thread = None
-        if self._journal.head not in (None, self._done):
-            self.sign(closed=True)
+        if self._journal.head is not None:
+            self.sign(closed=True)  # also where it stands signed already: now nothing may follow
         self.copy()
 
     def look(self) -> None:

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -45,10 +45,17 @@ def retain(
     node: str,
     *,
     dry_run: bool = False,
+    suspect: Collection[str] = (),
 ) -> Iterator[FileOutcome]:
     """One outcome for each file. Raises OSError when the log cannot be written; no content is gone then
-    that the log does not name."""
+    that the log does not name. Files in `suspect` have a problem that `audit verify` names: they are left
+    as they are, since a rewritten file gets a new signature over its head."""
     for file in journal_files(folder):
+        if file.name in suspect or not file.is_file():
+            yield FileOutcome(
+                file.name, left="it is evidence of a change; `switchyard audit verify` says which"
+            )
+            continue
         with _alone(file) as alone:
             if not alone:
                 yield FileOutcome(file.name, left="a live worker writes it; it is looked at once closed")
@@ -58,7 +65,11 @@ def retain(
             except ChainBroken as broken:
                 yield FileOutcome(file.name, left=f"it is evidence of a change: {broken}")
                 continue
-            outcome = _retain_one(file, report, rules, now, signed_log, dry_run)
+            try:
+                outcome = _retain_one(file, report, rules, now, signed_log, dry_run)
+            except ValueError as error:  # a time that is none: nothing of ours writes that
+                yield FileOutcome(file.name, left=f"it is evidence of a change: {error}")
+                continue
             yield outcome if dry_run or store is None else _apply(file, outcome, store, node)
 
 

@@ -25,6 +25,7 @@ from services.evidence.signed_log import SignedLog
 from services.evidence.verify import EvidenceReport, verify_evidence
 from services.journal import Journal
 from services.journal_reader import Entry
+from services.receipt_keys import public_jwks
 from services.settings import ServiceSettings, load_settings
 from services.signer import Signer
 from services.state.database import DECISIONS, Database
@@ -122,6 +123,7 @@ def retain_home(now: datetime, *, dry_run: bool) -> list[FileOutcome]:
     rules = {n: Rule(spec.default_days, spec.by_tag) for n, spec in specs.items() if spec is not None}
     node = node_id(settings.keys_dir)
     settings.home.mkdir(parents=True, exist_ok=True)
+    suspect = verify_home(public_jwks(settings.keys_dir)).suspect
     with (settings.home / "retention.lock").open("ab") as lock, open_decisions(settings) as database:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -138,6 +140,7 @@ def retain_home(now: datetime, *, dry_run: bool) -> list[FileOutcome]:
                     Decisions(database) if has_store else None,
                     node,
                     dry_run=dry_run,
+                    suspect=suspect,
                 )
             )
         except OSError as error:

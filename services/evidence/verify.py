@@ -1,6 +1,6 @@
 """The whole verification: journal files, the signed log, the database, each against the others."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from services.chain import ChainReport
 from services.errors import StateUnavailable
 from services.evidence.entries import CHECKPOINT, RETENTION, LogEntry, verify_stamp
 from services.evidence.log_check import CheckedLog, Place, check_log, read_place
-from services.journal_reader import verify_journal
+from services.journal_reader import Witness, verify_journal
 from services.state.decisions import Decisions
 
 DATABASE = "decisions database"
@@ -27,6 +27,7 @@ class EvidenceReport:
     unprotected: Mapping[str, int]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    suspect: tuple[str, ...] = ()  # journal files that a problem names
 
 
 def verify_evidence(
@@ -51,13 +52,22 @@ def verify_evidence(
             notes.append(f"not compared: {error.message}")
     places |= {name: read_place(folder) for name, folder in copies.items()}
     log = check_log(read_place(logs), places, jwks)
-    anchors = _anchors(log)
-    for file, (seq, known) in positions.items():
-        anchors.setdefault(file, {}).setdefault(seq, known)
-    more = store.hashes if store is not None else None
-    report = verify_journal(journal, anchors, more, lambda: _events(log, logs, jwks))
+    signed = list(_witnesses(log))
+    named = {witness.file for witness in signed}
+    shipped = [Witness(file, seq, known) for file, (seq, known) in positions.items()]
+    anchors: dict[str, dict[int, str]] = {}
+    for witness in (*signed, *shipped):
+        anchors.setdefault(witness.file, {})[witness.seq] = witness.hash
+    report = verify_journal(
+        journal,
+        more=store.hashes if store is not None else None,
+        events=lambda: _events(log, logs, jwks),
+        witnesses=(*signed, *shipped),
+        vouched=lambda header, file: file in named or verify_stamp(header.record.get("stamp"), file, jwks),
+    )
     problems = [*log.problems, *map(str, report.problems)]
-    problems += _unstamped(report.files, anchors, jwks)
+    unstamped = _unstamped(report.files, named, jwks)
+    problems += unstamped.values()
     checkpoints = [entry for entry in log.entries if entry.kind == CHECKPOINT]
     there, known_files = len(report.files) + len(report.problems), [e.body["files"] for e in checkpoints]
     if known_files and max(known_files) > len(list(journal.glob("*.jsonl"))):
@@ -70,18 +80,18 @@ def verify_evidence(
         unprotected=_unprotected(report.files, anchors),
         problems=tuple(problems),
         notes=(*notes, *log.notes),
+        suspect=tuple(sorted({*(problem.file for problem in report.problems), *unstamped})),
     )
 
 
-def _anchors(log: CheckedLog) -> dict[str, dict[int, str]]:
-    anchors: dict[str, dict[int, str]] = {}
+def _witnesses(log: CheckedLog) -> Iterator[Witness]:
+    """What was signed of each file. Retention looks at closed files only, so its head is their last."""
     for entry in log.entries:
+        body = entry.body
         if entry.kind == CHECKPOINT:
-            anchors.setdefault(entry.body["file"], {})[entry.body["seq"]] = entry.body["hash"]
+            yield Witness(body["file"], body["seq"], body["hash"], last=bool(body["closed"]))
         elif entry.kind == RETENTION:
-            head = entry.body["head"]
-            anchors.setdefault(entry.body["file"], {})[head["seq"]] = head["hash"]
-    return anchors
+            yield Witness(body["file"], body["head"]["seq"], body["head"]["hash"], last=True)
 
 
 def _events(log: CheckedLog, logs: Path, jwks: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -91,13 +101,15 @@ def _events(log: CheckedLog, logs: Path, jwks: Mapping[str, Any]) -> dict[str, M
 
 
 def _unstamped(
-    files: tuple[ChainReport, ...], anchors: Mapping[str, Any], jwks: Mapping[str, Any]
-) -> list[str]:
-    return [
-        f"{file.file}: was not begun by a worker of this home: its header is unsigned, no checkpoint names it"
+    files: tuple[ChainReport, ...], named: Collection[str], jwks: Mapping[str, Any]
+) -> dict[str, str]:
+    """Only what is signed vouches for a file: the database has what it was shipped, forged files too."""
+    why = "was not begun by a worker of this home: its header is unsigned, no checkpoint names it"
+    return {
+        file.file: f"{file.file}: {why}"
         for file in files
-        if file.file not in anchors and not verify_stamp(file.header.get("stamp"), file.file, jwks)
-    ]
+        if file.file not in named and not verify_stamp(file.header.get("stamp"), file.file, jwks)
+    }
 
 
 def _unprotected(files: tuple[ChainReport, ...], anchors: Mapping[str, Mapping[int, str]]) -> dict[str, int]:

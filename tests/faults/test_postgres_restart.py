@@ -93,6 +93,9 @@ async def test_with_postgresql_gone_answers_go_on_and_after_its_restart_each_is_
             while len(postgres.shipped()) < 8:  # noqa: ASYNC110  — another thread ships
                 await asyncio.sleep(0.05)
         answers.append(await running.decide())
+        async with asyncio.timeout(60):
+            while len(postgres.shipped()) < 9:  # noqa: ASYNC110  — another thread ships
+                await asyncio.sleep(0.05)
     shipped = postgres.shipped()
     assert sorted(shipped) == sorted(answer.json()["id"] for answer in answers)
     assert len(shipped) == len(list(read_entries(tmp_path / "journal")))

@@ -1,6 +1,8 @@
 """Whatever is done to journal or checkpoints is found by `audit verify`, and named."""
 
+import hashlib
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import pytest_asyncio
 
 from services.chain import GENESIS, from_line, to_line, to_tombstone
 from services.evidence.entries import TYPE, entry_claims
+from services.evidence.retain import retain
+from services.evidence.retention import Rule, Rules
 from services.evidence.signed_log import log_files
 from services.journal_reader import journal_files
 from services.receipt_keys import ensure_receipt_key
@@ -217,3 +221,95 @@ async def test_a_log_cut_while_its_worker_lives_is_never_papered_over(home):
     home.checkpointer.sign()
     assert len(log_files(home.logs)) == 2
     assert any("was removed" in problem for problem in home.verify(copy=False).problems)
+
+
+def forged_line(file: Path, kind: str = "decision") -> bytes:
+    """A record that follows the last one of `file` as the chain asks: no key is needed for that."""
+    last = from_line(file.read_bytes().splitlines(keepends=True)[-1])
+    content = {"id": "e" * 32, "tenant": "acme", "use_case": "any", "request": {"tags": []}}
+    return to_line(kind, last.record["seq"] + 1, last.record["ts"], last.hash, content)[0]
+
+
+def forged_file(folder: Path, continues: dict[str, object] | None = None) -> Path:
+    """A whole file with an unsigned header, correctly chained."""
+    file = folder / "20300101T000000.000000Z-1-abcdef01.jsonl"
+    header = {"format": 1, "file": file.name, "pid": 1, "why": "start", "continues": continues}
+    file.write_bytes(to_line("header", 0, "2030-01-01T00:00:00+00:00", GENESIS, header)[0])
+    return file
+
+
+def with_another_last_record(file: Path) -> dict[str, object]:
+    """Rewrites the last record of a file, hash and all; where it stands now."""
+    *before, last = file.read_bytes().splitlines(keepends=True)
+    record = from_line(last).record
+    content = {"id": record["id"], "tenant": "acme", "use_case": "any", "output": "FORGED"}
+    line, hash_ = to_line("decision", record["seq"], record["ts"], from_line(before[-1]).hash, content)
+    file.write_bytes(b"".join([*before, line]))
+    return {"file": file.name, "seq": record["seq"], "hash": hash_}
+
+
+async def test_a_forged_file_stays_forged_once_it_was_shipped(home):
+    """What the database was given vouches for nothing."""
+    file = forged_file(home.journal_dir)
+    file.write_bytes(file.read_bytes() + forged_line(file))
+    for _ in range(2):
+        assert any(file.name in problem for problem in home.verify(database=True).problems)
+        home.ship()
+
+
+async def test_a_record_behind_a_closed_files_end_is_found_however_well_it_is_chained(home):
+    file = journal_files(home.journal_dir)[-1]
+    home.close()
+    assert home.verify(database=True).problems == ()
+    file.write_bytes(file.read_bytes() + forged_line(file))
+    for _ in range(2):
+        (problem,) = home.verify(database=True).problems
+        assert "was added after the file had been closed" in problem
+        assert file.name in problem
+        home.ship()
+
+
+async def test_a_slipped_in_follower_overrides_no_signed_checkpoint(home):
+    home.close()
+    forged_file(home.journal_dir, with_another_last_record(journal_files(home.journal_dir)[-1]))
+    assert len(home.verify(database=True).problems) >= 2
+    home.ship()
+    assert len(home.verify(database=True).problems) >= 2
+
+
+async def test_retention_signs_nothing_of_a_file_that_was_changed(home):
+    """A rewritten file gets a new signature over its head: so a changed one is left as it is."""
+    home.close()
+    file = journal_files(home.journal_dir)[-1]
+    with_another_last_record(file)
+    changed, suspect = file.read_bytes(), home.verify().suspect
+    assert file.name in suspect
+    rules = Rules({}, Rule(1, {}))
+    now = datetime.now(UTC) + timedelta(days=40)
+    outcomes = {
+        o.file: o for o in retain(home.journal_dir, rules, now, home.log, None, NODE, suspect=suspect)
+    }
+    assert "evidence of a change" in outcomes[file.name].left
+    assert file.read_bytes() == changed
+    assert file.name in str(home.verify().problems)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+        b'{"continues":{"file":[1],"seq":"x","hash":2},"file":"x","format":1}',
+    ],
+    ids=["nested", "odd types"],
+)
+async def test_one_poisoned_file_is_named_and_the_others_are_still_checked(home, content):
+    digest = hashlib.sha256(content).hexdigest()
+    head = f'{{"content_sha256":"{digest}","kind":"header","prev":"{GENESIS}","seq":0,"ts":"x"'.encode()
+    own = hashlib.sha256(head + b"}").hexdigest().encode()
+    poisoned = home.journal_dir / "20200101T000000.000000Z-1-00000000.jsonl"
+    poisoned.write_bytes(head + b',"hash":"' + own + b'","content":' + content + b"}\n")
+    (home.journal_dir / "folder.jsonl").mkdir()
+    found = home.verify()
+    assert any(poisoned.name in problem for problem in found.problems)
+    assert any("folder.jsonl" in problem for problem in found.problems)
+    assert found.records > 0
