@@ -77,7 +77,7 @@ def verify_evidence(
         records=report.records,
         checkpoints=len(checkpoints),
         removed=sum(len(e.seqs) for f in report.files for e in f.emptied.values()),
-        unprotected=_unprotected(report.files, anchors),
+        unprotected=_unprotected(report.files, anchors, unstamped),
         problems=tuple(problems),
         notes=(*notes, *log.notes),
         suspect=tuple(sorted({*(problem.file for problem in report.problems), *unstamped})),
@@ -112,8 +112,14 @@ def _unstamped(
     }
 
 
-def _unprotected(files: tuple[ChainReport, ...], anchors: Mapping[str, Mapping[int, str]]) -> dict[str, int]:
-    followed = {before["file"] for f in files if isinstance(before := f.header.get("continues"), Mapping)}
+def _unprotected(
+    files: tuple[ChainReport, ...], anchors: Mapping[str, Mapping[int, str]], unstamped: Collection[str]
+) -> dict[str, int]:
+    """A file that another follows is complete; one that nobody vouches for says nothing of others."""
+    told = [f.header.get("continues") for f in files if f.file not in unstamped]
+    followed = {
+        name for before in told if isinstance(before, Mapping) and isinstance(name := before.get("file"), str)
+    }
     found = {}
     for file in files:
         behind = file.head_seq - max(anchors.get(file.file, {}), default=0)

@@ -313,3 +313,20 @@ async def test_one_poisoned_file_is_named_and_the_others_are_still_checked(home,
     assert any(poisoned.name in problem for problem in found.problems)
     assert any("folder.jsonl" in problem for problem in found.problems)
     assert found.records > 0
+
+
+async def test_a_header_that_follows_no_file_by_name_does_not_stop_the_verification(home):
+    """A whole file, rightly chained and named, whose header says that it continues a list."""
+    file = forged_file(home.journal_dir, {"file": [1], "seq": 1, "hash": "x"})
+    assert any(file.name in problem for problem in home.verify(database=True).problems)
+
+
+async def test_a_forged_follower_hides_nothing_that_is_unprotected(home):
+    """Only a header that somebody vouches for says that a file is complete."""
+    await home.append(2)
+    home.journal.close()
+    file = journal_files(home.journal_dir)[-1]
+    before = home.verify().unprotected
+    assert before[file.name] == 2
+    forged_file(home.journal_dir, {"file": file.name, "seq": 2, "hash": "0" * 64})
+    assert home.verify().unprotected[file.name] == 2
