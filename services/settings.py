@@ -63,7 +63,6 @@ class ServiceSettings(BaseSettings):
         validation_alias=AliasChoices("SWITCHYARD_USECASES", "usecases_dir"),
     )
     endpoints: Mapping[str, EndpointSettings] = Field(default_factory=dict)
-    on_premises_region: str | None = None  # the region that this machine stands in, for policy
 
     host: str = Field(default_factory=_default_host)
     workers: int = Field(default=2, ge=1, le=64)

@@ -2,10 +2,9 @@
 
 Strings are scanned and redacted. A field tagged `identifier` becomes a keyed hash, whatever its type:
 it can be joined, not read. Other numbers, booleans and timestamps pass as they are, and a number that
-holds a card or a national id is refused. Subject and
-session become keyed hashes; residency and purpose are words of a closed list. Refuses with
-`InputError` what could slip through: a type that the use case does not name, or text that is not
-valid Unicode.
+holds a card or a national id is refused. Subject and session become keyed hashes; residency and purpose
+are words of a closed list. Refuses with `InputError` what could slip through: a type that the use case
+does not name, or text that is not valid Unicode.
 """
 
 from collections.abc import Mapping
