@@ -63,6 +63,14 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
         return await reader.read()
 
 
+async def all_or_reset(reading: asyncio.Task[bytes]) -> bytes | None:
+    """The same for one who keeps writing: closed with bytes unread, TCP may drop the answer on its way."""
+    try:
+        return await reading
+    except ConnectionResetError:
+        return None
+
+
 async def one_answer(reader: asyncio.StreamReader) -> bytes:
     async with asyncio.timeout(20):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -99,8 +107,9 @@ async def test_bytes_now_and_then_do_not_keep_a_connection_open(drop: bytes) -> 
             writer.write(drop)
             dropped += 1
             await asyncio.sleep(0.02)
+        answer = await all_or_reset(reading)
         writer.close()
-    assert (await reading).startswith(b"HTTP/1.1 408 ")
+    assert answer is None or answer.startswith(b"HTTP/1.1 408 ")
     assert dropped > 2
 
 
@@ -149,7 +158,7 @@ async def test_the_rest_of_a_body_that_nobody_reads_does_not_keep_a_connection_o
         while not reading.done():
             writer.write(b"x")
             await asyncio.sleep(0.02)
-        assert await reading == b""
+        assert not await all_or_reset(reading)
         writer.close()
 
 
