@@ -7,7 +7,6 @@ from limits.aio.storage import Storage
 
 from services.api.limits import RateLimits
 from services.ingress import Ingress, Keys
-from services.jwks_source import JwksSource, fetch_over_http, jwks_client
 from services.oidc import Tokens
 from services.privacy.hashing import keyed_hash
 from services.settings import ServiceSettings
@@ -30,6 +29,8 @@ def open_door(
     )
     if settings.oidc is None:
         return Ingress(keys, limits, settings.key_cache_s), lambda: None
+    from services.jwks_source import JwksSource, fetch_over_http, jwks_client  # takes 0.7 s
+
     client = jwks_client(settings.oidc.timeout_s)
     closing.push_async_callback(client.aclose)
     jwks = JwksSource(settings.oidc, fetch_over_http(client, settings.oidc.jwks_url))
