@@ -17,7 +17,7 @@ def keyed_hash(key: bytes, purpose: str, tenant: str, value: object) -> str:
     nobody can join one tenant's subjects with another's, or test guesses without the key.
     """
     message = json.dumps([purpose, tenant, str(value)]).encode()
-    return f"{purpose}_{hmac.new(key, message, hashlib.sha256).hexdigest()[:32]}"
+    return f"{purpose}_{hmac.digest(key, message, 'sha256').hex()[:32]}"
 
 
 def canonical_json(value: Any) -> bytes:
