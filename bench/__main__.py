@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    for name in ("httpx", "alembic", "services"):
+    for name in ("httpx", "httpx2", "alembic", "services"):
         logging.getLogger(name).setLevel(logging.WARNING)
     usecase = load_usecase(asked.usecase)
     parts = asked.parts or PARTS

@@ -1,7 +1,8 @@
 """What the cloud path adds to calling the endpoint directly, at 50 requests a second, open-loop.
 
-The endpoint is a scripted one in a process of its own that answers at once. The same client asks it
-directly and through the orchestrator, in interleaved rounds of the same run.
+The endpoint is a scripted one in a process of its own that answers at once. The same raw client asks it
+directly and through the orchestrator, in interleaved rounds of the same run. So does the openai library,
+directly: what an application would call with, and what the orchestrator itself asks with.
 """
 
 import json
@@ -11,8 +12,10 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+from openai import AsyncOpenAI
+
 from bench.loop_client import Measured, request_bytes
-from bench.open_client import measure_at
+from bench.open_client import measure_at, measure_calls_at
 from bench.request import of_route
 from bench.results import Figure, Found
 from bench.sample_model import place_sample_model
@@ -43,12 +46,23 @@ async def measure_cloud(usecase: UseCase, scratch: Path, rounds: int, seconds: f
             for fields, _ in through
         ]
         requests = {"through": [request for _, request in through], "direct": direct}
-        raw: dict[str, list[Measured]] = {name: [] for name in ports}
-        for name, port in ports.items():
-            await measure_at(port, requests[name], PER_SECOND, 1.0)  # warm up
-        for _ in range(rounds):
+        raw: dict[str, list[Measured]] = {name: [] for name in (*ports, "library")}
+        questions = [json.dumps(fields) for fields, _ in through]
+        async with AsyncOpenAI(base_url=f"http://127.0.0.1:{ports['direct']}/v1", api_key="none") as client:
+
+            async def call(number: int) -> object:
+                said = questions[number % len(questions)]
+                return await client.chat.completions.create(
+                    model=MODEL, messages=[{"role": "user", "content": said}]
+                )
+
             for name, port in ports.items():
-                raw[name].append(await measure_at(port, requests[name], PER_SECOND, seconds))
+                await measure_at(port, requests[name], PER_SECOND, 1.0)  # warm up
+            await measure_calls_at(call, PER_SECOND, 1.0)
+            for _ in range(rounds):
+                for name, port in ports.items():
+                    raw[name].append(await measure_at(port, requests[name], PER_SECOND, seconds))
+                raw["library"].append(await measure_calls_at(call, PER_SECOND, seconds))
     return Found(
         f"a cloud answer, {PER_SECOND} requests a second",
         _figures(raw),
@@ -57,13 +71,19 @@ async def measure_cloud(usecase: UseCase, scratch: Path, rounds: int, seconds: f
 
 
 def _figures(raw: dict[str, list[Measured]]) -> tuple[Figure, ...]:
-    pairs = list(zip(raw["through"], raw["direct"], strict=True))
     return (
         Figure("direct: p50 ms", statistics.median(m.p50_ms for m in raw["direct"])),
         Figure("direct: p99 ms", statistics.median(m.p99_ms for m in raw["direct"])),
-        Figure("added to the median, ms", statistics.median(t.p50_ms - d.p50_ms for t, d in pairs), 4),
+        Figure("direct by the openai library: p50 ms", statistics.median(m.p50_ms for m in raw["library"])),
+        Figure("added to the median of a raw client, ms", _added(raw, "direct"), 4),
+        Figure("added to the median of the openai library, ms", _added(raw, "library"), 4),
         Figure("p99 of the whole answer, ms", statistics.median(m.p99_ms for m in raw["through"]), 13),
     )
+
+
+def _added(raw: dict[str, list[Measured]], to: str) -> float:
+    pairs = zip(raw["through"], raw[to], strict=True)
+    return statistics.median(through.p50_ms - other.p50_ms for through, other in pairs)
 
 
 def _endpoint(usecase: UseCase, scratch: Path, port: int) -> Server:
