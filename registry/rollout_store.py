@@ -115,6 +115,12 @@ class Rollouts:
         with self._connected() as connection:
             return [Rollout.model_validate_json(value) for (value,) in connection.execute(query)]
 
+    def newest(self, count: int) -> list[Rollout]:
+        """The last ones that were started, of all components, newest first."""
+        query = select(_rollouts.c.value).order_by(_rollouts.c.started.desc()).limit(count)
+        with self._connected() as connection:
+            return [Rollout.model_validate_json(value) for (value,) in connection.execute(query)]
+
     def latest(self, component: str) -> Rollout:
         """The component's last one, whether it lives or has ended. Raises `RolloutNotFound`."""
         query = select(_rollouts.c.value).where(_rollouts.c.component == component)

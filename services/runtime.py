@@ -1,6 +1,6 @@
 """What one orchestrator process lives with: built by `bootstrap`, handed to the API, closed by `with`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +9,14 @@ from typing import Any
 
 from services.api.calls import CallReader
 from services.api.limits import Gate
+from services.budgets import Budgets
 from services.ingress import Ingress
 from services.journal import Journal
 from services.journal_reader import Entry
 from services.pipeline import Pipeline
 from services.review_desk import ReviewDesk
 from services.settings import ServiceSettings
+from services.state.decisions import Row
 from services.state.feedback import FeedbackStore
 from services.state.repeats import Repeats
 from services.targets.local import LocalModel
@@ -48,6 +50,8 @@ class Runtime:
     feedback: FeedbackStore
     reviews: ReviewDesk
     find_decision: Callable[[str], Entry | None]
+    newest_decisions: Callable[[int, str, str | None, str | None], Sequence[Row]] | None
+    budgets: Budgets
     keys_dir: Path
     readiness: Callable[[], Readiness]
     local_model: Callable[[str], LocalModel | None]

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from services.api import documents, feedback, native, openai, reviews
+from services.api import audit, documents, feedback, native, openai, reviews
 from services.api.body import ClientGoneError, drain
 from services.api.errors import error_response, unexpected
 from services.api.messages import Request, Response
@@ -43,6 +43,9 @@ ENDPOINTS = (
     Endpoint("/v1/feedback", "caller", {"POST": feedback.give}),
     Endpoint("/v1/reviews", "reviewer", {"GET": reviews.listed}),
     Endpoint("/v1/reviews/{id}", "reviewer", {"POST": reviews.act}),
+    Endpoint("/v1/decisions", "auditor", {"GET": audit.decisions}),
+    Endpoint("/v1/budgets", "auditor", {"GET": audit.budgets}),
+    Endpoint("/v1/rollouts", "auditor", {"GET": audit.rollouts}),
     Endpoint("/v1/decisions/{id}", "auditor", {"GET": native.decision}),
     Endpoint("/v1/receipts/verify", ANY_ROLE, {"POST": native.verify}),
     Endpoint("/.well-known/jwks.json", PUBLIC, {"GET": native.jwks}),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from feature_checks.usecase import FieldSpec, UseCase
+from services.api import openapi_audit as audit
 from services.api import openapi_schemas as schemas
 from services.api.openapi_schemas import Schema, ref
 
@@ -128,6 +129,7 @@ def _paths(requests: list[str], outputs: list[str], usecases: Sequence[UseCase])
                 "responses": _responses("What came of it", schemas.REVIEWED, (*_WRITING, "404", "409")),
             }
         },
+        **_audit(),
         "/v1/decisions/{id}": {
             "get": _get(
                 "decision", "The journal's record of a decision; role `auditor`", ref("Record"), by_id=True
@@ -147,6 +149,32 @@ def _paths(requests: list[str], outputs: list[str], usecases: Sequence[UseCase])
                 "summary": "The public keys that receipts are verified with (RFC 7517)",
                 "security": [],
                 "responses": _responses("All keys, old ones too", ref("Jwks"), ("405", "500")),
+            }
+        },
+    }
+
+
+def _audit() -> dict[str, Any]:
+    """What an auditor lists."""
+    listing = _get("decisions", "Decisions of the own tenant, newest first; role `auditor`", audit.DECISIONS)
+    return {
+        "/v1/decisions": {
+            "get": {
+                **listing,
+                "parameters": audit.QUERY,
+                "responses": _responses("A page of them", audit.DECISIONS, (*_READING, "422")),
+            }
+        },
+        "/v1/budgets": {
+            "get": {
+                **_get("budgets", "Spent today of what may be; role `auditor`", audit.BUDGETS),
+                "responses": _responses("Each use case", audit.BUDGETS, (*_READING, "422")),
+            }
+        },
+        "/v1/rollouts": {
+            "get": {
+                **_get("rollouts", "The last rollouts and their moves; role `auditor`", audit.ROLLOUTS),
+                "responses": _responses("Newest first", audit.ROLLOUTS, (*_READING, "422")),
             }
         },
     }

@@ -29,7 +29,7 @@ from services.receipt_keys import public_jwks
 from services.settings import ServiceSettings, load_settings
 from services.signer import Signer
 from services.state.database import DECISIONS, Database
-from services.state.decisions import Decisions
+from services.state.decisions import Decisions, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,10 @@ class Evidence:
     def warnings(self) -> tuple[str, ...]:
         """What is wrong with checkpoints or shipping; answers go on."""
         return (*self.checkpointer.problems, *(self.shipper.problems if self.shipper else ()))
+
+    def newest(self, count: int, tenant: str, use_case: str | None, before: str | None) -> list[Row]:
+        """A tenant's last decisions, as far as they are shipped. Raises `StateUnavailable`."""
+        return Decisions(self._database).newest(count, tenant, use_case, before)
 
     def close(self) -> None:
         self.checkpointer.close()

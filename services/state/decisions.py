@@ -57,11 +57,23 @@ class Decisions:
             row = connection.execute(query).first()
         return Row(*row) if row is not None else None
 
-    def newest(self, count: int, tenant: str | None = None) -> list[Row]:
-        """The last ones, newest first; with `tenant`, of that tenant only."""
+    def newest(
+        self, count: int, tenant: str | None = None, use_case: str | None = None, before: str | None = None
+    ) -> list[Row]:
+        """The last ones, newest first; with `tenant` or `use_case`, of those only; with `before`, what comes
+        after the decision with that id in this order: nothing after one that is not the tenant's."""
         query = select(*_COLUMNS).order_by(decisions.c.at.desc(), decisions.c.id.desc()).limit(count)
         if tenant is not None:
             query = query.where(decisions.c.tenant == tenant)
+        if use_case is not None:
+            query = query.where(decisions.c.use_case == use_case)
+        if before is not None:
+            last = select(decisions.c.at, decisions.c.id).where(decisions.c.id == before)
+            if tenant is not None:
+                last = last.where(decisions.c.tenant == tenant)
+            place = last.subquery()
+            earlier = (decisions.c.at == place.c.at) & (decisions.c.id < place.c.id)
+            query = query.where((decisions.c.at < place.c.at) | earlier)
         with self._database.reading() as connection:
             return [Row(*row) for row in connection.execute(query)]
 
