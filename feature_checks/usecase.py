@@ -4,7 +4,6 @@ Frozen values only. Unknown keys, wrong types and missing files are a `UseCaseEr
 file, key and what is allowed. Nothing here knows what any use case is about.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
 
 from feature_checks.errors import UseCaseError
+from feature_checks.folders import folder_version
+from feature_checks.learning_spec import LearningSpec
 from feature_checks.promotion_spec import PromotionSpec
 from feature_checks.strict_model import Strict
 from feature_checks.strict_yaml import allowed_keys, explain, read_mapping
@@ -156,6 +157,7 @@ class UseCase(Strict):
     slo: SloSpec = SloSpec()
     retention: RetentionSpec | None = None
     promotion: PromotionSpec = PromotionSpec()
+    learning: LearningSpec | None = None
     root: Path = Field(exclude=True, strict=False)
     version: str = Field(exclude=True)
 
@@ -253,25 +255,6 @@ def _openable(file: Path) -> str:
     """A path that can be opened from here as it stands: relative where the file lies below."""
     absolute = file.absolute()
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
-
-
-def folder_version(root: Path) -> str:
-    """Hash of every file that shapes behaviour (all but `data/`): 12 hex digits, the config version."""
-    digest = hashlib.sha256()
-    for file in shaping_files(root):
-        relative = file.relative_to(root).as_posix()
-        digest.update(relative.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:12]
-
-
-def shaping_files(root: Path) -> list[Path]:
-    """The files of a use case that shape behaviour, sorted: all but data and hidden ones."""
-    files = (path for path in root.rglob("*") if path.is_file())
-    return sorted(file for file in files if _shapes(file.relative_to(root).as_posix()))
-
-
-def _shapes(relative: str) -> bool:
-    return not relative.startswith(("data/", ".")) and "__pycache__" not in relative
 
 
 def _check_files(usecase: UseCase, shown: str) -> None:

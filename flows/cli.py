@@ -1,4 +1,4 @@
-"""Commands of this room: `switchyard demo | up | train | stage`."""
+"""Commands of this room: `switchyard demo | up | train | curate | stage`."""
 
 import json
 from typing import Annotated, Literal
@@ -13,6 +13,7 @@ def commands(root: typer.Typer) -> None:
     root.command("demo")(demo)
     root.command("up")(up)
     root.command("train")(train)
+    root.command("curate")(curate)
     root.command("stage")(stage)
 
 
@@ -77,6 +78,23 @@ def train(
     from flows import train_command
 
     train_command.run(name, data, as_json, reuse)
+
+
+def curate(
+    name: Annotated[str, typer.Argument(metavar="USECASE", help="The use case.")],
+    data: Annotated[
+        Literal["auto", "sample", "full"], typer.Option(help="Which base data the rows are added to.")
+    ] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Make a snapshot of what traffic and people's labels may teach, suspects quarantined.
+
+    \b
+    Example: switchyard curate support --data sample
+    """
+    from flows import curation_command
+
+    curation_command.run(name, data, as_json)
 
 
 def stage(

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from feature_checks.errors import UseCaseError
-from feature_checks.usecase import list_usecases, shaping_files
+from feature_checks.folders import shaping_files
+from feature_checks.usecase import list_usecases
 from services.errors import ConfigError
 
 log = logging.getLogger(__name__)

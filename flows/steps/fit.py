@@ -29,7 +29,7 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
     if usecase.local is None:
         raise StepError(f"use case '{usecase.name}' has no `local:` section, so there is no model to train")
     rows = read_rows(build, "train")
-    fitted = _kind(usecase.local.kind).fit(rows, usecase, params, seed)
+    fitted = kind_module(usecase.local.kind).fit(rows, usecase, params, seed)
     labels = list(fitted.labels)
     truth = positions(rows[usecase.label].tolist(), labels)
 
@@ -57,7 +57,7 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
     return found
 
 
-def _kind(name: str) -> Any:
+def kind_module(name: str) -> Any:
     """The module of a model kind; imported only now, since it brings its training libraries."""
     if name not in KINDS:
         raise StepError(f"kind '{name}' is not known; expected one of {', '.join(sorted(KINDS))}")

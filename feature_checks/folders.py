@@ -1,0 +1,23 @@
+"""Which files of a use-case folder shape its behaviour, and the version that names their exact content."""
+
+import hashlib
+from pathlib import Path
+
+
+def folder_version(root: Path) -> str:
+    """Hash of every file that shapes behaviour (all but `data/`): 12 hex digits, the config version."""
+    digest = hashlib.sha256()
+    for file in shaping_files(root):
+        relative = file.relative_to(root).as_posix()
+        digest.update(relative.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def shaping_files(root: Path) -> list[Path]:
+    """The files of a use case that shape behaviour, sorted: all but data and hidden ones."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return sorted(file for file in files if _shapes(file.relative_to(root).as_posix()))
+
+
+def _shapes(relative: str) -> bool:
+    return not relative.startswith(("data/", ".")) and "__pycache__" not in relative

@@ -1,0 +1,146 @@
+"""Which decisions may teach the local model, with which label, and how sure that is. Pure.
+
+| answered by | said of it by people | what it teaches |
+|---|---|---|
+| local | nothing | nothing: a model must not learn from itself |
+| local | the label that it gave | that label, weak: whoever confirms has seen the answer |
+| local | another label | that label |
+| cloud | nothing | its label, weak, if the use case allows `cloud_labels` |
+| any other | a label | that label |
+
+People must agree as often as `review.agreement` asks; where they differ, nothing is learned, and the
+decision is listed for review.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from feature_checks.usecase import UseCase
+
+Key = tuple[str, str]
+"""Tenant and decision id: what another tenant says of a decision is not said of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One person's word on one decision; `label` None: it was wrong, and nobody said what is right."""
+
+    source: str
+    at: str
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One journalled decision, redacted. `at` is ISO 8601, UTC."""
+
+    id: str
+    tenant: str
+    at: str
+    fields: Mapping[str, Any] = field(repr=False)
+    tags: frozenset[str]
+    purpose: str
+    route: str
+    answered: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One row that may be learned from."""
+
+    decision: Decided
+    label: str
+    source: str  # the key that said so, or `cloud`
+    weak: bool
+    at: str  # when it was said
+    expires_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The lessons, what was left out by reason, and the decisions on which people differ."""
+
+    lessons: tuple[Lesson, ...]
+    left_out: Mapping[str, int]
+    disputed: tuple[Decided, ...]
+
+
+def lessons(
+    usecase: UseCase, decisions: Iterable[Decided], said: Mapping[Key, Sequence[Said]], now: datetime
+) -> Learned:
+    """Apply consent, tags, age, retention and agreement. `said` is in the order of time."""
+    found: list[Lesson] = []
+    left_out: Counter[str] = Counter()
+    disputed: list[Decided] = []
+    for decision in decisions:
+        words = said.get((decision.tenant, decision.id), ())
+        taken = _taught(usecase, decision, words, now)
+        if isinstance(taken, Lesson):
+            found.append(taken)
+            continue
+        left_out[taken] += 1
+        if taken == DISPUTED:
+            disputed.append(decision)
+    return Learned(tuple(found), dict(left_out), tuple(disputed))
+
+
+DISPUTED = "people differ on its label"
+
+
+def _taught(usecase: UseCase, decision: Decided, words: Sequence[Said], now: datetime) -> Lesson | str:
+    spec = usecase.learning
+    if spec is None or decision.purpose not in spec.purposes:
+        return "no consent: its purpose is not one that may be learned from"
+    if decision.tags & set(spec.never_tags):
+        return "it carries a tag that is never learned from"
+    made = datetime.fromisoformat(decision.at)
+    if made + timedelta(days=spec.max_age_days) <= now:
+        return "older than max_age_days"
+    expires = _expiry(usecase, decision.tags, made)
+    if expires is not None and expires <= now:
+        return "its retention is over"
+    label, who, weak = _label(decision, words, usecase.review.agreement, spec.cloud_labels)
+    if label is None:
+        return who
+    if label not in usecase.labels:
+        return "its label is not one that the local model may learn"
+    if set(decision.fields) - set(usecase.input):
+        return "its fields are not those of the use case now"
+    at = max((word.at for word in words), default=decision.at)
+    return Lesson(decision, label, who, weak, at, expires.isoformat() if expires else None)
+
+
+def _label(
+    decision: Decided, words: Sequence[Said], agreement: int, cloud_labels: bool
+) -> tuple[str | None, str, bool]:
+    """(label, who said so, weak), or (None, why not, False)."""
+    from_cloud = decision.route.startswith("cloud/")
+    if not words:
+        if decision.route == "local":
+            return None, "only the model itself said so", False
+        if from_cloud and cloud_labels and decision.answered is not None:
+            return decision.answered, "cloud", True
+        return None, "nobody said what is right", False
+    votes = Counter(word.label for word in {word.source: word for word in words}.values() if word.label)
+    if not votes:
+        return None, "it was wrong, and nobody said what is right", False
+    (label, most), *others = votes.most_common()
+    if others and others[0][1] == most:
+        return None, DISPUTED, False
+    if most < agreement:
+        return None, "fewer people than review.agreement asks for said so", False
+    source = min(word.source for word in words if word.label == label)
+    return label, source, decision.route == "local" and label == decision.answered
+
+
+def _expiry(usecase: UseCase, tags: frozenset[str], made: datetime) -> datetime | None:
+    """The shortest time of all the tags counts, as in the journal."""
+    if usecase.retention is None:
+        return None
+    days = [n for tag, n in usecase.retention.by_tag.items() if tag in tags]
+    if usecase.retention.default_days is not None:
+        days.append(usecase.retention.default_days)
+    return made + timedelta(days=min(days)) if days else None

@@ -1,0 +1,165 @@
+"""Curation: what traffic may teach, and what never."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feature_checks.usecase import UseCase, load_usecase
+from flows.curation import curate
+from flows.errors import StepError
+from flows.params import Params
+from flows.snapshots import newest_snapshot, read_snapshot
+from tests.flows.journals import Traffic
+from tests.toy import write_text_usecase
+
+LEARNING = {"purposes": ["service"], "never_tags": ["secret"], "tenant_share": 1.0}
+ENDINGS = {"lost": "it never came", "late": "it should have been here", "broken": "it arrived in pieces"}
+Make = Callable[..., tuple[UseCase, Traffic]]
+
+
+@pytest.fixture
+def make(place: Path, toy_kind: None) -> Make:
+    def made(**changes: Any) -> tuple[UseCase, Traffic]:
+        write_text_usecase(place / "usecases", **{"learning": LEARNING, **changes})
+        return load_usecase("parcels"), Traffic(place / "home" / "journal", "parcels", "kind")
+
+    return made
+
+
+def snapshot(usecase: UseCase, place: Path, **more: Any) -> Any:
+    return curate(usecase, "sample", place / "home" / "journal", Params(), **more)
+
+
+def text(n: int, label: str) -> dict[str, str]:
+    return {"text": f"caller number {n} says {ENDINGS[label]}"}
+
+
+def test_a_model_never_learns_from_itself_and_a_confirmed_answer_is_weak(make: Make, place: Path) -> None:
+    usecase, traffic = make()
+    traffic.decided(text(1, "lost"), "lost", route="local")  # nobody said anything
+    confirmed = traffic.decided(text(2, "late"), "late", route="local")
+    traffic.said(confirmed, "r1", "late")
+    corrected = traffic.decided(text(3, "broken"), "late", route="local")
+    traffic.said(corrected, "r1", "broken")
+    traffic.decided(text(4, "lost"), "lost")  # of the cloud, unconfirmed
+    rows = snapshot(usecase, place).rows.set_index("decision_id")
+    assert rows["weak"].to_dict() == {confirmed: True, corrected: False}
+    assert rows.loc[confirmed, "weight"] < rows.loc[corrected, "weight"] == 1.0
+    assert rows.loc[corrected, "kind"] == "broken"
+
+
+def test_a_cloud_answer_is_a_weak_label_only_where_the_use_case_says_so(make: Make, place: Path) -> None:
+    usecase, traffic = make(learning={**LEARNING, "cloud_labels": True})
+    made = traffic.decided(text(1, "lost"), "lost")
+    rows = snapshot(usecase, place).rows
+    assert rows[["decision_id", "source", "weak"]].values.tolist() == [[made, "cloud", True]]
+
+
+def test_consent_tags_age_and_retention_keep_rows_out(make: Make, place: Path) -> None:
+    usecase, traffic = make(retention={"default_days": 30, "by_tag": {"health": 1}})
+    for n, more in enumerate(({"purpose": "marketing"}, {"tags": ("secret",)}, {"tags": ("health",)}, {})):
+        traffic.said(traffic.decided(text(n, "lost"), None, **more), "r1", "lost")
+    soon = datetime.now(UTC) + timedelta(days=2)
+    found = snapshot(usecase, place, now=soon)
+    assert len(found.rows) == 1
+    assert sorted(found.notes["left_out"].values()) == [1, 1, 1]
+    later = soon + timedelta(days=40)
+    with pytest.raises(StepError, match="retention is over"):
+        read_snapshot(found.folder, later)
+    again = snapshot(usecase, place, now=later)
+    assert not found.folder.exists()
+    assert len(again.rows) == 0
+
+
+def test_people_who_differ_teach_nothing_and_their_case_is_quarantined(make: Make, place: Path) -> None:
+    usecase, traffic = make()
+    made = traffic.decided(text(1, "lost"), None)
+    traffic.said(made, "r1", "lost")
+    traffic.said(made, "r2", "late")
+    found = snapshot(usecase, place)
+    assert found.notes["quarantine"] == {"rows": 1, "checks": {"dispute": 1}}
+    traffic.said(made, "r3", "late")
+    assert snapshot(usecase, place).rows["kind"].tolist() == ["late"]
+
+
+def test_agreement_is_asked_for_where_the_use_case_says_so(make: Make, place: Path) -> None:
+    usecase, traffic = make(review={"agreement": 2})
+    made = traffic.decided(text(1, "lost"), None)
+    traffic.said(made, "r1", "lost")
+    traffic.said(made, "r1", "lost")  # the same key twice is one word
+    assert len(snapshot(usecase, place).rows) == 0
+    traffic.said(made, "r2", "lost")
+    assert len(snapshot(usecase, place).rows) == 1
+
+
+def test_another_tenants_word_is_not_heard(make: Make, place: Path) -> None:
+    usecase, traffic = make()
+    traffic.said(traffic.decided(text(1, "lost"), None), "r1", "lost", tenant="globex")
+    assert len(snapshot(usecase, place).rows) == 0
+
+
+def test_repeats_and_rows_that_models_are_tested_on_stay_out(make: Make, place: Path) -> None:
+    usecase, traffic = make()
+    for label in ("lost", "lost", "late"):
+        traffic.said(traffic.decided({"text": "The  same words"}, None), "r1", label)
+    from feature_checks.datasets import default_cache_dir, load_labelled
+
+    tested = load_labelled(usecase, "sample", default_cache_dir()).test.iloc[0]
+    traffic.said(traffic.decided({"text": tested["text"].upper()}, None), "r1", tested["kind"])
+    found = snapshot(usecase, place)
+    assert found.rows["kind"].tolist() == ["lost"]
+    assert found.notes["quarantine"]["checks"] == {"contradiction": 1}
+    assert sum(found.notes["left_out"].values()) == 2
+
+
+def test_the_same_journal_gives_the_same_snapshot_and_more_of_it_another(make: Make, place: Path) -> None:
+    usecase, traffic = make()
+    for n in range(6):
+        traffic.said(traffic.decided(text(n, "lost"), None), f"r{n % 2}", "lost")
+    first = snapshot(usecase, place)
+    assert snapshot(usecase, place).folder == first.folder
+    traffic.said(traffic.decided(text(9, "late"), None), "r1", "late")
+    second = snapshot(usecase, place)
+    assert second.folder != first.folder
+    newest = newest_snapshot(first.folder.parent, datetime.now(UTC))
+    assert newest is not None
+    assert newest.notes["made_at"] >= first.notes["made_at"]
+
+
+def test_a_changed_line_or_snapshot_is_not_learned_from(make: Make, place: Path) -> None:
+    usecase, traffic = make()
+    for n in range(3):
+        traffic.said(traffic.decided(text(n, "lost"), None), "r1", "lost")
+    traffic.close()
+    (file,) = (place / "home" / "journal").glob("*.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    said = next(i for i, line in enumerate(lines) if b'"kind":"feedback"' in line)
+    lines[said] = lines[said].replace(b"lost", b"late")
+    file.write_bytes(b"".join(lines))
+    found = snapshot(usecase, place)
+    assert len(found.rows) == 2
+    assert found.notes["journal"]["unusable_feedback_lines"] == 1
+    found.rows.assign(kind="late").to_parquet(found.folder / "rows.parquet", index=False)
+    with pytest.raises(StepError, match="not what its name says"):
+        read_snapshot(found.folder)
+
+
+def test_a_use_case_that_does_not_allow_learning_is_told_what_to_write(make: Make, place: Path) -> None:
+    usecase, _ = make(learning=None)
+    with pytest.raises(StepError, match="learning"):
+        snapshot(usecase, place)
+
+
+def test_a_label_is_bounded_and_one_tenant_cannot_hold_most_of_it(make: Make, place: Path) -> None:
+    rules = {**LEARNING, "max_per_label": 12, "tenant_share": 0.5}
+    usecase, traffic = make(learning=rules)
+    for n in range(30):
+        tenant = "acme" if n < 24 else "globex"
+        traffic.said(traffic.decided(text(n, "lost"), None, tenant=tenant), f"r{n % 7}", "lost", tenant)
+    found = snapshot(usecase, place)
+    tenants = found.notes["counts"]["tenants"]
+    assert sum(tenants.values()) <= 12
+    assert tenants.get("acme", 0) <= 7
