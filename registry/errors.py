@@ -8,6 +8,9 @@ RegistryError
 ├── PackageInvalid        a package that cannot be signed or opened: says what is wrong in which file
 ├── VersionRevoked        a version, or its signer, was revoked, and no earlier one is placed
 ├── TrustInvalid          the trust policy or the revocations cannot be read: file, key, what was expected
+├── MoveRefused           an alias that was moved in MLflow, and for which no signed promotion vouches
+├── PromotionRefused      the gate is shut, or what is asked cannot be promoted: says which and why
+├── PromotionRaced        another promotion of the same model was first: look again, then decide
 ├── LogBroken             the signed log of promotions is not what was appended: says which entry
 ├── PlacingFailed         a verified copy could not be written; what was placed before still stands
 └── KeyUnusable           a signing or trusted key is missing, exposed, broken or not a pair
@@ -56,6 +59,18 @@ class VersionRevoked(RegistryError):
 
 class TrustInvalid(RegistryError):
     """The trust policy, or this machine's revocations, is missing or malformed; names file and key."""
+
+
+class MoveRefused(RegistryError):
+    """An alias in MLflow means a version for which no signed promotion vouches; it is not followed."""
+
+
+class PromotionRefused(RegistryError):
+    """This version is not promoted; nothing was changed, and the refusal stands in the signed log."""
+
+
+class PromotionRaced(RegistryError):
+    """Another promotion of the same model is under way or was first; nothing was changed by this one."""
 
 
 class LogBroken(RegistryError):

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from registry.errors import PlacingFailed, RegistryUnavailable, TrustInvalid
-from registry.placing import PackageSource, place, placed_package, placed_ref
+from registry.errors import MoveRefused, PlacingFailed, RegistryUnavailable, TrustInvalid
+from registry.placing import PackageSource, place, placed_package, placed_ref, refused_move
 from registry.records import Acceptance, ModelRef
 from registry.runtimes import Predictor, open_predictor
 from registry.settings import RegistrySettings
 from registry.trust_files import read_trust
 
-__all__ = ["LoadedModel", "is_revoked", "load_placed", "load_verified", "place", "placed_ref"]
+__all__ = ["LoadedModel", "is_revoked", "load_placed", "load_verified", "place", "placed_ref", "refused_move"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def load_verified(
         source = Registry(settings)
     try:
         ref = place(name, alias, settings, source)
-    except (RegistryUnavailable, PlacingFailed) as error:
+    except (RegistryUnavailable, PlacingFailed, MoveRefused) as error:
         return _load(placed_ref(name, alias, settings), settings, alias, unsynced=str(error))
     return _load(ref, settings, alias)
 

@@ -37,6 +37,15 @@ class LogEntry:
 
 def append(kind: str, body: Mapping[str, Any], settings: RegistrySettings) -> int:
     """Sign one entry and make it durable; returns its number. Raises `LogBroken`, `KeyUnusable`, OSError."""
+    return _append(kind, body, settings)[0]
+
+
+def append_line(kind: str, body: Mapping[str, Any], settings: RegistrySettings) -> str:
+    """The same, and returns the signed line itself, which then vouches elsewhere for what it says."""
+    return _append(kind, body, settings)[1]
+
+
+def _append(kind: str, body: Mapping[str, Any], settings: RegistrySettings) -> tuple[int, str]:
     keys = ensure_signing_keys(settings.keys_dir)
     key = ECKey.import_key(keys.private_key.read_bytes())
     path = settings.home / FILE
@@ -61,7 +70,7 @@ def append(kind: str, body: Mapping[str, Any], settings: RegistrySettings) -> in
         file.write(line.encode("ascii") + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    return len(lines)
+    return len(lines), line
 
 
 def read_log(settings: RegistrySettings) -> list[LogEntry]:
@@ -78,8 +87,14 @@ def read_log(settings: RegistrySettings) -> list[LogEntry]:
     return entries
 
 
-def _entry(line: bytes, number: int, before: str | None, keys: Mapping[str, ECKey]) -> LogEntry:
-    where = f"{FILE}: entry {number}"
+def read_line(line: bytes, settings: RegistrySettings) -> LogEntry:
+    """One line that came by another way, out of its chain. Raises `LogBroken`."""
+    keys = {key.key_id: ECKey.import_key(key.path.read_bytes()) for key in trusted_keys(settings.keys_dir)}
+    return _signed(line, keys, "this line of a log of promotions")[0]
+
+
+def _signed(line: bytes, keys: Mapping[str, ECKey], where: str) -> tuple[LogEntry, str | None]:
+    """The entry, and what it names as the line before it."""
     try:
         key_id = str(jws.extract_compact(line).headers()["kid"])
         key = keys[key_id]
@@ -87,9 +102,14 @@ def _entry(line: bytes, number: int, before: str | None, keys: Mapping[str, ECKe
         if signed.headers().get("typ") != TYPE:
             raise ValueError
         claims = json.loads(signed.payload)
-        entry = LogEntry(claims["n"], claims["at"], claims["kind"], claims["body"], key_id)
+        return LogEntry(claims["n"], claims["at"], claims["kind"], claims["body"], key_id), claims["prev"]
     except (JoseError, ValueError, KeyError, TypeError, AttributeError):
         raise LogBroken(f"{where} was altered, or is by no key known here") from None
-    if (entry.n, claims.get("prev")) != (number, before):
+
+
+def _entry(line: bytes, number: int, before: str | None, keys: Mapping[str, ECKey]) -> LogEntry:
+    where = f"{FILE}: entry {number}"
+    entry, named = _signed(line, keys, where)
+    if (entry.n, named) != (number, before):
         raise LogBroken(f"{where} does not follow the line before it: one was removed, moved or altered")
     return entry

@@ -14,12 +14,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from registry.errors import ModelNotFound, PackageRefused, PlacingFailed, VersionRevoked
+from registry.errors import ModelNotFound, MoveRefused, PackageRefused, PlacingFailed, VersionRevoked
 from registry.packages import VerifiedPackage
 from registry.records import NAME_PATTERN, ModelRef
 from registry.settings import RegistrySettings
@@ -45,9 +45,25 @@ def place(name: str, alias: str, settings: RegistrySettings, source: PackageSour
 
     Raises what `source` raises, `PackageRefused` and `PlacingFailed`; the pointer then stays as it was.
     """
-    ref = source.resolve(name, alias)
-    target = placed_folder(ref, settings)
     try:
+        ref = source.resolve(name, alias)
+    except MoveRefused as error:
+        _note_refused(name, alias, settings, str(error))
+        raise
+    package = bring(ref, settings, source, alias)
+    with _writing(ref):
+        if alias == CHAMPION:
+            _keep_previous(name, ref, settings)
+        _point(_pointer(name, alias, settings), ref, package.key_id)
+        _refusal(name, alias, settings).unlink(missing_ok=True)
+    return ref
+
+
+def bring(ref: ModelRef, settings: RegistrySettings, source: PackageSource, alias: str) -> VerifiedPackage:
+    """A verified copy of exactly this version on this machine, for the stage of `alias`; nothing points to it
+    by that. Raises like `place`."""
+    target = placed_folder(ref, settings)
+    with _writing(ref):
         if not _holds(target, ref, settings, alias):
             target.parent.mkdir(parents=True, exist_ok=True)
             _sweep(target.parent)
@@ -56,16 +72,7 @@ def place(name: str, alias: str, settings: RegistrySettings, source: PackageSour
                 _verified(folder, ref, settings, alias)
                 _flush(folder)
                 _move_in(folder, target, ref, settings, alias)
-        package = _verified(target, ref, settings, alias)
-        if alias == CHAMPION:
-            _keep_previous(name, ref, settings)
-        _point(_pointer(name, alias, settings), ref, package.key_id)
-    except OSError as error:
-        raise PlacingFailed(
-            f"'{name}' version {ref.version} could not be placed: {error.strerror or type(error).__name__}; "
-            "free space or correct the rights of models/, then sync again; what was placed before serves on"
-        ) from error
-    return ref
+        return _verified(target, ref, settings, alias)
 
 
 def placed_ref(name: str, alias: str, settings: RegistrySettings) -> ModelRef:
@@ -107,6 +114,19 @@ def _pointed(name: str, alias: str, settings: RegistrySettings) -> tuple[ModelRe
     return ref, str(raw.get("key_id", ""))
 
 
+def unplace(name: str, alias: str, settings: RegistrySettings) -> None:
+    """Let `alias` point to nothing here; the copy stays, for other aliases may need it."""
+    _pointer(name, alias, settings).unlink(missing_ok=True)
+
+
+def refused_move(name: str, alias: str, settings: RegistrySettings) -> str | None:
+    """Why the last look at MLflow did not follow its alias, or None."""
+    try:
+        return _refusal(name, alias, settings).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def placed_package(ref: ModelRef, settings: RegistrySettings, alias: str = CHAMPION) -> VerifiedPackage:
     """Verify the placed copy of `ref` anew, for the stage that `alias` asks for. Raises `PackageRefused`."""
     return _verified(placed_folder(ref, settings), ref, settings, alias)
@@ -129,6 +149,18 @@ def placed_folder(ref: ModelRef, settings: RegistrySettings) -> Path:
 def placed_aliases(settings: RegistrySettings) -> list[tuple[str, str]]:
     """(name, alias) of every pointer on this machine, sorted."""
     return sorted((p.parent.name, p.stem) for p in settings.models_dir.glob("*/*.json"))
+
+
+def _refusal(name: str, alias: str, settings: RegistrySettings) -> Path:
+    return _pointer(name, alias, settings).with_name(f".{alias}.refused")
+
+
+def _note_refused(name: str, alias: str, settings: RegistrySettings, why: str) -> None:
+    """Tell the workers, which ask no MLflow, why they serve something else than it says."""
+    note = _refusal(name, alias, settings)
+    with suppress(OSError):  # a note that cannot be written must not hide the refusal itself
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(why + "\n", encoding="utf-8")
 
 
 def _pointer(name: str, alias: str, settings: RegistrySettings) -> Path:
@@ -156,6 +188,18 @@ def _holds(target: Path, ref: ModelRef, settings: RegistrySettings, alias: str) 
     except PackageRefused:
         return False
     return True
+
+
+@contextmanager
+def _writing(ref: ModelRef) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PlacingFailed(
+            f"'{ref.name}' version {ref.version} could not be placed: "
+            f"{error.strerror or type(error).__name__}; free space or correct the rights of models/, then "
+            "sync again; what was placed before serves on"
+        ) from error
 
 
 @contextmanager

@@ -19,17 +19,23 @@ class PromotionPolicy:
     slice_max_loss: float = 0.1
     min_slice_rows: int = 20
     freeze: str | None = None  # why nothing may be promoted now
+    contract_tests: bool = False  # must it have passed them? One that failed them is refused in any case
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What is known of the version that would lead. `barred` says why its key may not sign for champions."""
+    """What is known of the version that would move to `stage`. `barred` says why its key may not sign for
+    that, `unjudged` why there are no rows (`right` and `slices` are empty then), `contract_tests` what the
+    report in the package says: the names of those that failed, or None when it has no report."""
 
     labels: tuple[str, ...]
     right: Sequence[bool]
     slices: Sequence[str]
     data_checks_passed: bool
     barred: str | None = None
+    stage: str = "champion"
+    contract_tests: tuple[str, ...] | None = None
+    unjudged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,8 @@ def decide(candidate: Candidate, champion: Champion | None, policy: PromotionPol
         Gate("data checks", candidate.data_checks_passed, "the data checks "
              + ("passed" if candidate.data_checks_passed else "did not pass")),
         Gate("key", candidate.barred is None, f"its key {candidate.barred}"
-             if candidate.barred else "its key may sign for champions"),
+             if candidate.barred else f"its key may sign for stage '{candidate.stage}'"),
+        _contract_tests(candidate.contract_tests, policy),
     ]  # fmt: skip
     if champion is None:
         return PromotionDecision(
@@ -81,8 +88,18 @@ def decide(candidate: Candidate, champion: Champion | None, policy: PromotionPol
     lost = sorted(set(champion.labels) - set(candidate.labels))
     said = f"it cannot answer {len(lost)} of the champion's labels, such as '{lost[0]}'" if lost else ""
     gates.append(Gate("labels", not lost, said or "it answers all of the champion's labels"))
+    if candidate.unjudged is not None:
+        return PromotionDecision((*gates, Gate("rows", False, candidate.unjudged)))
     gates += [_slices(candidate, champion, policy), _whole(candidate.right, champion.right, policy)]
     return PromotionDecision(tuple(gates))
+
+
+def _contract_tests(failed: tuple[str, ...] | None, policy: PromotionPolicy) -> Gate:
+    if failed is None:
+        asked = ", and the use case asks for them" if policy.contract_tests else ", and none are asked for"
+        return Gate("contract tests", not policy.contract_tests, f"contract tests: none{asked}")
+    named = f"did not pass: {', '.join(failed[:5])}" if failed else "passed"
+    return Gate("contract tests", not failed, f"the contract tests {named}")
 
 
 def upper_loss(worse: int, better: int, rows: int, confidence: float) -> float:

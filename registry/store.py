@@ -10,18 +10,17 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from registry.errors import ModelNotFound, PackageRefused, PlacingFailed, RegistryError, RegistryUnavailable
+from registry.mlflow_answers import aliases_of, artifact_path, listed, nothing_yet, ref_of
+from registry.moves import CHAMPION, PREVIOUS, check_move, tag_of
 from registry.reach import check_reachable, is_server, shown, sqlite_file
 from registry.records import NAME_PATTERN, ModelRef, RegisteredVersion
 from registry.settings import RegistrySettings
 from registry.signing import verify_package
 from registry.trust_files import keys_for
-
-CHAMPION, PREVIOUS = "champion", "previous"
 
 # Whoever needs more patience sets them; four minutes of retries, MLflow's default, help nobody.
 MLFLOW_DEFAULTS = {
@@ -92,7 +91,7 @@ class Registry:
                 client.log_metric(run_id, metric, value)
             for tag, text in ref_tags.items():
                 client.set_tag(run_id, tag, text)
-            path = _artifact_path(package.digest)
+            path = artifact_path(package.digest)
             client.log_artifacts(run_id, str(folder), path)
             made = client.create_model_version(name, f"runs:/{run_id}/{path}", run_id, tags=ref_tags)
             client.set_terminated(run_id)
@@ -102,43 +101,83 @@ class Registry:
                 client.delete_model_version(name, made.version)
             return ModelRef(name, first, package.digest)
 
-    def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `alias` mean `version`. When champion moves, the one before becomes `previous`, first."""
+    def set_alias(self, name: str, alias: str, version: int, line: str | None = None) -> None:
+        """Let `alias` mean `version`. When champion moves, the one before becomes `previous`, first.
+
+        `line` is the signed promotion that says so, without which nobody follows; see moves.py.
+        """
         with self._asking(f"moving '{name}@{alias}' to version {version}") as client:
-            aliases = _aliases(client.get_registered_model(name))
+            aliases = aliases_of(client.get_registered_model(name))
+            client.get_model_version(name, str(version))
+            if line is not None:
+                client.set_model_version_tag(name, str(version), tag_of(alias), line)
             if aliases.get(alias) == version:
                 return
-            client.get_model_version(name, str(version))
             if alias == CHAMPION and CHAMPION in aliases:
-                client.set_registered_model_alias(name, PREVIOUS, str(aliases[CHAMPION]))
+                before = str(aliases[CHAMPION])
+                if line is not None:
+                    client.set_model_version_tag(name, before, tag_of(PREVIOUS), line)
+                client.set_registered_model_alias(name, PREVIOUS, before)
             client.set_registered_model_alias(name, alias, str(version))
 
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let `alias` mean nothing; nothing to do when it means nothing."""
+        with self._asking(f"dropping '{name}@{alias}'") as client:
+            client.delete_registered_model_alias(name, alias)
+
+    def note(self, ref: ModelRef, tags: Mapping[str, str]) -> None:
+        """Write tags for people at a version."""
+        with self._asking(f"tagging '{ref.name}' version {ref.version}") as client:
+            for tag, text in tags.items():
+                client.set_model_version_tag(ref.name, str(ref.version), tag, text)
+
+    def version(self, name: str, number: int) -> ModelRef:
+        """One version by its number. Raises `ModelNotFound`."""
+        if self._empty():
+            raise ModelNotFound(nothing_yet(name))
+        with self._asking(f"looking up '{name}' version {number}") as client:
+            return ref_of(client.get_model_version(name, str(number)), name, number)
+
+    def newest(self, name: str) -> ModelRef:
+        """The version that was registered last. Raises `ModelNotFound`."""
+        if self._empty():
+            raise ModelNotFound(nothing_yet(name))
+        with self._asking(f"looking up '{name}'") as client:
+            found = client.search_model_versions(f"name='{name}'")
+        if not found:
+            raise ModelNotFound(nothing_yet(name))
+        last = max(found, key=lambda version: int(version.version))
+        return ref_of(last, name, int(last.version))
+
     def resolve(self, name: str, alias: str) -> ModelRef:
-        """The version that `alias` means now. Raises `ModelNotFound`."""
+        """The version that `alias` means now, as a signed promotion says. Raises `ModelNotFound`,
+        `MoveRefused` for an alias that was moved without one."""
         for given in (name, alias):
             if not re.fullmatch(NAME_PATTERN, given):
                 raise ModelNotFound(f"'{given}': expected a name like {NAME_PATTERN}")
         if self._empty():
-            raise ModelNotFound(_nothing(name))
+            raise ModelNotFound(nothing_yet(name))
         with self._asking(f"resolving '{name}@{alias}'") as client:
-            aliases = _aliases(client.get_registered_model(name))
+            aliases = aliases_of(client.get_registered_model(name))
             if alias not in aliases:
                 known = ", ".join(sorted(aliases)) or "none"
                 raise ModelNotFound(f"model '{name}' has no alias '{alias}'; it has: {known}")
             found = client.get_model_version(name, str(aliases[alias]))
-        return _ref(found, name, aliases[alias])
+        ref = ref_of(found, name, aliases[alias])
+        check_move(found.tags.get(tag_of(alias)), ref, alias, self._settings)
+        return ref
 
     def download(self, ref: ModelRef, to: Path) -> Path:
         """Copy the stored files of `ref` below `to`. They are unverified: verify before any other use."""
         asked = f"'{ref.name}' version {ref.version}"
         with self._asking(f"looking up {asked}") as client:
             found = client.get_model_version(ref.name, str(ref.version))
-        answered = _ref(found, ref.name, ref.version)
+        answered = ref_of(found, ref.name, ref.version)
         if answered != ref:
             raise PackageRefused(asked, "MLflow's tag 'digest'", ref.digest, answered.digest)
         try:
             with self._asking(f"fetching {asked}") as client:
-                got = Path(self._fetch(client, found.run_id, _artifact_path(ref.digest), to))
+                got = Path(self._fetch(client, found.run_id, artifact_path(ref.digest), to))
         except ModelNotFound as error:
             raise ModelNotFound(
                 f"{asked}: MLflow knows it, but its files are gone; train it again"
@@ -155,7 +194,7 @@ class Registry:
             return []
         with self._asking("listing models") as client:
             return [
-                _listed(version, _aliases(model), model.tags)
+                listed(version, aliases_of(model), model.tags)
                 for model in sorted(client.search_registered_models(), key=lambda m: str(m.name))
                 for version in sorted(
                     client.search_model_versions(f"name='{model.name}'"), key=lambda v: -int(v.version)
@@ -248,44 +287,3 @@ def _already_there() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _artifact_path(digest: str) -> str:
-    return f"package-{digest[:12]}"
-
-
-def _aliases(model: Any) -> dict[str, int]:
-    return {str(alias): int(version) for alias, version in dict(model.aliases).items()}
-
-
-def _ref(found: Any, name: str, version: int) -> ModelRef:
-    if (found.name, int(found.version)) != (name, version):
-        asked, got = f"version {version} of '{name}'", f"version {found.version} of '{found.name}'"
-        raise PackageRefused(f"'{name}' version {version}", "MLflow's answer", asked, got)
-    digest = str(found.tags.get("digest", ""))
-    if not re.fullmatch("[0-9a-f]{64}", digest):
-        raise ModelNotFound(
-            f"'{name}' version {version}: expected one that `switchyard train` registered, got no digest"
-        )
-    return ModelRef(name, version, digest)
-
-
-def _listed(version: Any, aliases: Mapping[str, int], model_tags: Mapping[str, str]) -> RegisteredVersion:
-    tags = dict(version.tags)
-    number = int(version.version)
-    return RegisteredVersion(
-        ref=ModelRef(str(version.name), number, tags.get("digest", "")),
-        aliases=tuple(sorted(alias for alias, target in aliases.items() if target == number)),
-        key_id=tags.get("signer_key_id", ""),
-        use_case=tags.get("use_case", "") or model_tags.get("use_case", ""),
-        kind=tags.get("kind", ""),
-        registered_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(
-            timespec="seconds"
-        ),
-        run_id=version.run_id,
-        tags=tags,
-    )
-
-
-def _nothing(name: str) -> str:
-    return f"there is no model '{name}': nothing is registered yet; run `switchyard train <usecase>`"

@@ -1,8 +1,9 @@
 """`switchyard registry keys|revoke|log`: who may sign for what, what may not be loaded, what was decided."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -88,9 +89,17 @@ def show_log(as_json: Annotated[bool, typer.Option("--json", help="One JSON docu
         typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
         return
     for entry in entries:
-        subject = f"{entry.body['name']} version {entry.body['version']}" if "name" in entry.body else ""
-        typer.echo(f"{entry.n}  {entry.at}  {entry.kind}  {subject}  by {entry.key_id}")
+        typer.echo(f"{entry.n}  {entry.at}  {entry.kind}  {_subject(entry.body)}  by {entry.key_id}")
+        if reason := entry.body.get("reason"):
+            typer.echo(f"   {entry.body.get('by')}: {reason}")
         for gate in entry.body.get("gates", []):
             typer.echo(f"   {'open' if gate['passed'] else 'SHUT'}  {gate['name']}: {gate['said']}")
         for revoked in (*entry.body.get("revoked_keys", []), *entry.body.get("revoked_versions", [])):
             typer.echo(f"   {revoked.get('key') or revoked.get('digest')}: {revoked['reason']}")
+
+
+def _subject(body: Mapping[str, Any]) -> str:
+    if "name" not in body:
+        return str(body.get("use_case", ""))
+    version = f" version {body['version']}" if body.get("version") else ""
+    return f"{body['name']}{version}" + (f" -> {body['alias']}" if "alias" in body else "")

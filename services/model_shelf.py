@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from registry.errors import RegistryError
-from registry.loading import LoadedModel, is_revoked, load_placed, placed_ref
+from registry.loading import LoadedModel, is_revoked, load_placed, placed_ref, refused_move
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
 from services.targets.local import InProcessModel
@@ -30,6 +30,8 @@ class Placed(Protocol):
 
     def revoked(self, loaded: LoadedModel) -> bool: ...
 
+    def refused(self, name: str) -> str | None: ...
+
 
 class PlacedOnDisk:
     """The placed copies under `{home}/models`. Needs neither MLflow nor a network."""
@@ -45,6 +47,10 @@ class PlacedOnDisk:
 
     def revoked(self, loaded: LoadedModel) -> bool:
         return is_revoked(loaded, self._settings)
+
+    def refused(self, name: str) -> str | None:
+        """Why MLflow's alias is not followed: nothing that is signed vouches for it."""
+        return refused_move(name, ALIAS, self._settings)
 
 
 class ModelShelf:
@@ -82,21 +88,27 @@ class ModelShelf:
         held = self._models.get(name)
         try:
             if held is not None and self._placed.ref(name).digest == held.loaded.ref.digest:
-                self._problems.pop(name, None)
+                self._note(name, self._placed.refused(name))
                 return False
             loaded = self._placed.load(name)
         except RegistryError as error:
-            if self._problems.get(name) != str(error):
-                log.warning("local model '%s': %s", name, error)
-            self._problems[name] = str(error)
+            self._note(name, str(error))
             return held is not None and self._withdraw(name, held)
-        self._problems.pop(name, None)
+        self._note(name, self._placed.refused(name))
         log.info("local model '%s' version %s is loaded", name, loaded.ref.version)
         if held is not None:
             held.loaded = loaded
             return False
         self._models[name] = InProcessModel(loaded)
         return True
+
+    def _note(self, name: str, problem: str | None) -> None:
+        """Keep what is wrong, and say it once."""
+        if problem is None:
+            self._problems.pop(name, None)
+        elif self._problems.get(name) != problem:
+            log.warning("local model '%s': %s", name, problem)
+            self._problems[name] = problem
 
     def _withdraw(self, name: str, held: InProcessModel) -> bool:
         """Nothing else could be loaded; stop serving what is held if it was revoked."""

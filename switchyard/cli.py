@@ -6,7 +6,14 @@ from importlib import import_module
 
 import typer
 
-ROOMS = ("flows.cli", "services.cli", "registry.cli", "registry.rollout_cli", "feature_checks.cli")
+ROOMS = (
+    "flows.cli",
+    "services.cli",
+    "registry.cli",
+    "flows.promotion_cli",  # needs the use case, and adds to the group of the one before
+    "registry.rollout_cli",
+    "feature_checks.cli",
+)
 """Each has `commands(root)`, in the order in which `--help` lists them."""
 
 ANALYTICS_OFF = {

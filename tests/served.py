@@ -35,6 +35,9 @@ class FakePlaced:
     def revoked(self, loaded: LoadedModel) -> bool:
         return False
 
+    def refused(self, name: str) -> str | None:
+        return None
+
     def ref(self, name: str) -> ModelRef:
         if self.error:
             raise self.error

@@ -7,18 +7,12 @@ from typing import Any
 
 from feature_checks.usecase import UseCase
 from flows.errors import StepError
+from flows.promotion import CHAMPION, champion_of, judge
 from flows.steps.files import fresh, need, read_json, write_json
-from flows.steps.rows import inputs, read_rows
-from registry import log
-from registry.errors import ModelNotFound, PackageInvalid, PackageRefused
-from registry.loading import LoadedModel, load_verified, place
-from registry.packages import VerifiedPackage
-from registry.placing import checked_package
-from registry.promotion import Candidate, Champion, PromotionDecision, PromotionPolicy, decide
-from registry.runtimes import Predictor, open_predictor
+from registry.placing import bring, place
+from registry.promoting import meant, promote, promoting, who
 from registry.settings import RegistrySettings
-from registry.store import CHAMPION, Registry
-from registry.trust_files import keys_for
+from registry.store import Registry
 
 
 def open_run(usecase: UseCase, params: Mapping[str, Any], seed: int, which: str, registry: Registry) -> str:
@@ -51,23 +45,16 @@ def register(
         "contract_version": usecase.version,
     }
     ref = registry.register(signed, name, metrics, tags, run_id)
-    champion = _champion(name, settings, registry)
-    if champion is not None and champion.ref == ref:
-        granted, reason, gates = True, "the same package is champion already", []
-    else:
-        decision = _decide(build, name, usecase, settings, champion)
-        granted, reason, gates = decision.open, decision.reason, [asdict(gate) for gate in decision.gates]
-        body = {
-            **asdict(ref),
-            "alias": CHAMPION,
-            "before": asdict(champion.ref) if champion else None,
-            "gates": gates,
-        }
-        # Written first: a promotion that then failed can be seen, one that nobody wrote down cannot.
-        log.append("promotion" if granted else "refusal", body, settings)
-    if granted:
-        registry.set_alias(name, CHAMPION, ref.version)
-        place(name, CHAMPION, settings, registry)
+    with promoting(name, settings, wait=True):
+        before, champion = meant(name, CHAMPION, registry), champion_of(name, settings, registry)
+        if before == ref and champion is not None and champion.ref == ref:
+            granted, reason, gates = True, "the same package is champion already", []
+            place(name, CHAMPION, settings, registry)
+        else:
+            package = bring(ref, settings, registry, "candidate")  # the very bytes that would lead
+            judged = judge(package, CHAMPION, usecase, settings, champion, [build])
+            reason, gates = judged.decision.reason, [asdict(gate) for gate in judged.decision.gates]
+            granted = promote(ref, CHAMPION, judged.decision, before, settings, registry, by=who())
     found = {
         "name": name,
         "version": ref.version,
@@ -79,41 +66,3 @@ def register(
     }
     write_json(fresh(build / "registered") / "register.json", found)
     return found
-
-
-def _champion(name: str, settings: RegistrySettings, registry: Registry) -> LoadedModel | None:
-    """The champion, verified and loaded, or None. One that cannot be verified is none: nobody may load it."""
-    try:
-        return load_verified(name, CHAMPION, settings, registry)
-    except (ModelNotFound, PackageRefused, PackageInvalid):
-        return None
-
-
-def _decide(
-    build: Path, name: str, usecase: UseCase, settings: RegistrySettings, champion: LoadedModel | None
-) -> PromotionDecision:
-    """Both models on this build's test rows; the champion's run now: a tag would only be a claim."""
-    package = checked_package(build / "signed", name, settings, "candidate")  # the very bytes that would lead
-    test = read_rows(build, "test")
-    truth: list[str] = test[usecase.label].tolist()
-    candidate = Candidate(
-        labels=package.manifest.labels,
-        right=_right(open_predictor(package), test, truth, usecase),
-        slices=truth,
-        data_checks_passed=read_json(build / "checked" / "check.json", "check")["passed"] is True,
-        barred=_barred(package, settings),
-    )
-    leads = None
-    if champion is not None:
-        leads = Champion(champion.labels, _right(champion.predictor, test, truth, usecase))
-    return decide(candidate, leads, PromotionPolicy(**usecase.promotion.model_dump()))
-
-
-def _barred(package: VerifiedPackage, settings: RegistrySettings) -> str | None:
-    keys = keys_for(settings, "champion")
-    return next((key.barred for key in keys if key.key_id == package.key_id), "is not known")
-
-
-def _right(predictor: Predictor, test: Any, truth: list[str], usecase: UseCase) -> list[bool]:
-    guess = predictor.probabilities(inputs(test, usecase)).argmax(axis=1)
-    return [predictor.labels[int(index)] == label for index, label in zip(guess, truth, strict=True)]

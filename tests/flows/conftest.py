@@ -1,12 +1,16 @@
 """Use cases, a tiny model kind and a state folder of their own for the tests of this room."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from feature_checks.usecase import UseCase, load_usecase
 from flows.kinds import KINDS
+from flows.stages import run_stage
 from registry.runtimes import RUNTIMES
+from tests.flows.shelf import Shelf
 from tests.toy import write_number_usecase, write_text_usecase
 
 TOY = "tests.flows.toy_kind"
@@ -40,3 +44,28 @@ def parcels(place: Path, toy_kind: None) -> UseCase:
 def sums(place: Path, toy_kind: None) -> UseCase:
     write_number_usecase(place / "usecases")
     return load_usecase("sums")
+
+
+@pytest.fixture(scope="session")
+def kept_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first build of the small use case is kept for the tests that follow: equal inputs."""
+    return tmp_path_factory.mktemp("built") / "sample"
+
+
+@pytest.fixture
+def built(parcels: UseCase, kept_build: Path) -> Path:
+    """A build folder that is ready to be packaged."""
+    build = Path("build/parcels/sample")
+    if not kept_build.exists():
+        for step in ("fetch", "check", "prepare", "fit", "evaluate", "calibrate"):
+            run_stage(step, "parcels", "sample")
+        shutil.copytree(build, kept_build)
+    else:
+        shutil.copytree(kept_build, build)
+    return build
+
+
+@pytest.fixture
+def shelf(place: Path) -> Any:
+    (place / "shelf").mkdir()
+    return Shelf(place / "shelf")

@@ -21,6 +21,7 @@ from registry.settings import RegistrySettings
 from registry.signing import sign_package
 from registry.store import Registry
 from tests.registry.conftest import NAME, write_package
+from tests.registry.vouching import move
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +70,7 @@ def registered(here: RegistrySettings) -> ModelRef:
     run_id = registry.start_run("parcels", "first", {"alpha": 1.0})
     ref = registry.register(folder, NAME, {"accuracy": 0.93}, TAGS, run_id=run_id)
     assert registry.register(folder, NAME, {"accuracy": 0.93}, TAGS, run_id=run_id) == ref
-    registry.set_alias(NAME, "champion", ref.version)
+    move(registry, here, ref)
     return ref
 
 
@@ -129,13 +130,13 @@ def test_files_changed_on_the_server_are_refused_and_the_old_copy_serves(
     second = registry.register(signed(here, tmp_path / "package", contract_version="second"), NAME, {}, TAGS)
     (kept,) = (server.log.parent / "artifacts").rglob(f"package-{second.digest[:12]}")
     (kept / "model_card.md").write_text("# Better\n")
-    registry.set_alias(NAME, "champion", second.version)
+    move(registry, here, second)
     try:
         with pytest.raises(PackageRefused, match=r"model_card\.md: expected SHA-256"):
             place(NAME, "champion", here, registry)
         assert placed_ref(NAME, "champion", here) == registered
     finally:
-        registry.set_alias(NAME, "champion", registered.version)
+        move(registry, here, registered)
 
 
 @contextmanager

@@ -11,18 +11,21 @@ import pytest
 from registry import store
 from registry.errors import (
     ModelNotFound,
+    MoveRefused,
     PackageRefused,
     PlacingFailed,
     RegistryUnavailable,
     SignatureRefused,
 )
 from registry.keys import SigningKeys, TrustedKey, ensure_signing_keys
-from registry.placing import place, placed_package
+from registry.placing import place, placed_package, placed_ref, refused_move
+from registry.promoting import withdraw
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
 from registry.signing import sign_package, verify_package
 from registry.store import Registry
 from tests.registry.conftest import MakePackage
+from tests.registry.vouching import move
 
 TAGS = {"use_case": "parcels", "gate": "none"}
 
@@ -48,10 +51,10 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_version_holds_its_digest_signer_use_case_and_kind(
-    registry: Registry, make_package: MakePackage, keys: SigningKeys, name: str
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, keys: SigningKeys, name: str
 ) -> None:
     ref = registry.register(make_package(name=name), name, {"accuracy": 0.93}, TAGS)
-    registry.set_alias(name, "champion", ref.version)
+    move(registry, stored, ref)
     (found,) = [version for version in registry.list_models() if version.ref.name == name]
     assert found.ref == ref
     assert found.aliases == ("champion",)
@@ -70,10 +73,14 @@ def test_what_was_registered_comes_back_byte_for_byte(
 
 
 def test_a_place_from_mlflow_ends_with_a_verified_copy(
-    registry: Registry, make_package: MakePackage, settings: RegistrySettings, name: str
+    registry: Registry,
+    stored: RegistrySettings,
+    make_package: MakePackage,
+    settings: RegistrySettings,
+    name: str,
 ) -> None:
     ref = registry.register(make_package(name=name), name, {}, TAGS)
-    registry.set_alias(name, "champion", ref.version)
+    move(registry, stored, ref)
     assert place(name, "champion", settings, registry) == ref
     assert placed_package(ref, settings).digest == ref.digest
 
@@ -127,24 +134,24 @@ def test_two_processes_with_the_same_bytes_end_with_the_same_version(
 
 
 def test_when_champion_moves_the_one_before_becomes_previous(
-    registry: Registry, make_package: MakePackage, name: str
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, name: str
 ) -> None:
     first = registry.register(make_package(name=name), name, {}, TAGS)
     second = registry.register(make_package(name=name, contract_version="second"), name, {}, TAGS)
-    registry.set_alias(name, "champion", first.version)
+    move(registry, stored, first)
     with pytest.raises(ModelNotFound, match="no alias 'previous'; it has: champion"):
         registry.resolve(name, "previous")
-    registry.set_alias(name, "champion", second.version)
-    registry.set_alias(name, "champion", second.version)
+    move(registry, stored, second, before=first)
+    move(registry, stored, second, before=first)
     assert registry.resolve(name, "champion") == second
     assert registry.resolve(name, "previous") == first
 
 
 def test_an_alias_is_not_moved_to_a_version_that_is_not_there(
-    registry: Registry, make_package: MakePackage, name: str
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, name: str
 ) -> None:
     ref = registry.register(make_package(name=name), name, {}, TAGS)
-    registry.set_alias(name, "champion", ref.version)
+    move(registry, stored, ref)
     with pytest.raises(ModelNotFound):
         registry.set_alias(name, "champion", 7)
     assert registry.resolve(name, "champion") == ref
@@ -183,7 +190,7 @@ def test_files_changed_in_the_store_are_refused_when_placed(
     name: str,
 ) -> None:
     ref = registry.register(make_package(name=name), name, {}, TAGS)
-    registry.set_alias(name, "champion", ref.version)
+    move(registry, stored, ref)
     (kept,) = stored.artifacts_dir.rglob(f"package-{ref.digest[:12]}")
     (kept / "model.onnx").write_bytes(b"other")
     with pytest.raises(PackageRefused, match=r"model\.onnx: expected SHA-256"):
@@ -348,3 +355,61 @@ def test_another_signers_package_registers_only_when_that_signer_is_trusted(
     sign_package(folder, stranger.private_key)
     with pytest.raises(SignatureRefused, match="unknown key"):
         registry.register(folder, name, {}, TAGS)
+
+
+def test_an_alias_that_was_moved_in_mlflow_without_a_promotion_is_not_followed(
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, name: str
+) -> None:
+    """The last version that a promotion vouches for goes on, workers are told, and a promotion mends it."""
+    first = registry.register(make_package(name=name), name, {}, TAGS)
+    second = registry.register(make_package(name=name, contract_version="second"), name, {}, TAGS)
+    move(registry, stored, first)
+    place(name, "champion", stored, registry)
+    registry.set_alias(name, "champion", second.version)
+    with pytest.raises(MoveRefused, match="no signed promotion says so"):
+        place(name, "champion", stored, registry)
+    assert placed_ref(name, "champion", stored) == first
+    assert "version 2 in MLflow" in str(refused_move(name, "champion", stored))
+    move(registry, stored, second, before=first)
+    assert place(name, "champion", stored, registry) == second
+    assert refused_move(name, "champion", stored) is None
+
+
+def test_a_machine_with_public_keys_alone_checks_the_promotion_that_mlflow_holds(
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, name: str, tmp_path: Path
+) -> None:
+    first = registry.register(make_package(name=name), name, {}, TAGS)
+    second = registry.register(make_package(name=name, contract_version="second"), name, {}, TAGS)
+    replica = RegistrySettings(home=tmp_path / "replica", mlflow_tracking_uri=stored.tracking_uri)
+    shutil.copytree(stored.keys_dir / "trusted", replica.keys_dir / "trusted")
+    move(registry, stored, first)
+    there = Registry(replica)
+    with pytest.raises(MoveRefused, match="signed by no key known here"):
+        place(name, "champion", replica, there)
+    shutil.copy(stored.keys_dir / "model-signing.pub.pem", replica.keys_dir / "trusted" / "promoter.pem")
+    assert place(name, "champion", replica, there) == first
+    move(registry, stored, second, before=first)
+    assert place(name, "champion", replica, there) == second
+    assert there.resolve(name, "previous") == first
+
+    # Whoever can write MLflow brings the first one back, with the line that once let it lead.
+    registry.set_alias(name, "champion", first.version)
+    with pytest.raises(MoveRefused, match="is older than that of"):
+        place(name, "champion", replica, there)
+    assert placed_ref(name, "champion", replica) == second
+
+
+def test_a_withdrawn_alias_means_nothing_and_cannot_be_set_again_without_a_promotion(
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, name: str
+) -> None:
+    ref = registry.register(make_package(name=name), name, {}, TAGS)
+    move(registry, stored, ref, "canary")
+    place(name, "canary", stored, registry)
+    withdraw(name, "canary", "complaints", stored, registry, by="operator")
+    with pytest.raises(ModelNotFound, match="no alias 'canary'"):
+        registry.resolve(name, "canary")
+    registry.set_alias(name, "canary", ref.version)
+    with pytest.raises(MoveRefused):
+        registry.resolve(name, "canary")
+    with pytest.raises(ModelNotFound):
+        placed_ref(name, "canary", stored)

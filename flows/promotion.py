@@ -1,0 +1,143 @@
+"""Judges a version against the champion on the very rows that its signed evidence names.
+
+The champion's guesses are made now, by its verified copy: a number that somebody kept would only be a claim.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feature_checks.usecase import UseCase
+from flows.errors import StepError
+from flows.steps.files import build_dir
+from flows.steps.prepare import rows_digest
+from flows.steps.rows import inputs, read_rows
+from registry.contract_tests import CONTRACT_TESTS, parse_report
+from registry.errors import ModelNotFound, PackageInvalid, PackageRefused, RegistryError, VersionRevoked
+from registry.evidence import STATEMENT
+from registry.loading import LoadedModel, load_placed, load_verified
+from registry.packages import VerifiedPackage
+from registry.placing import PackageSource
+from registry.promoting import open_freeze
+from registry.promotion import Candidate, Champion, PromotionDecision, PromotionPolicy, decide
+from registry.records import ModelRef
+from registry.runtimes import Predictor, open_predictor
+from registry.settings import RegistrySettings
+from registry.trust import stage_of
+from registry.trust_files import keys_for
+
+CHAMPION = "champion"
+DATA = ("full", "sample")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The decision, and the champion that it was made against."""
+
+    decision: PromotionDecision
+    champion: ModelRef | None
+
+
+def judge(
+    package: VerifiedPackage,
+    alias: str,
+    usecase: UseCase,
+    settings: RegistrySettings,
+    champion: LoadedModel | None,
+    builds: Sequence[Path] | None = None,
+) -> Judged:
+    """May this verified version move to `alias`? `builds` are folders that may hold its rows.
+
+    Raises `PackageInvalid` for evidence that cannot be read, `LogBroken`, `TrustInvalid`.
+    """
+    said = _evidence(package)
+    if builds is None:
+        builds = [build_dir(usecase.name, which) for which in DATA]
+    rows = _rows(said["test_sha256"], builds) if champion is not None else None
+    truth: list[str] = rows[usecase.label].tolist() if rows is not None else []
+    candidate = Candidate(
+        labels=package.manifest.labels,
+        right=[] if rows is None else _right(open_predictor(package), rows, truth, usecase),
+        slices=truth,
+        data_checks_passed=said["data_checks_passed"],
+        barred=_barred(package, alias, settings),
+        stage=stage_of(alias),
+        contract_tests=_contract_tests(package),
+        unjudged=None if rows is not None else _unjudged(usecase, said["test_sha256"]),
+    )
+    leads = None
+    if champion is not None:
+        right = [] if rows is None else _right(champion.predictor, rows, truth, usecase)
+        leads = Champion(champion.labels, right)
+    asked = usecase.promotion.model_dump()
+    asked["freeze"] = open_freeze(usecase.name, settings) or asked["freeze"]
+    decision = decide(candidate, leads, PromotionPolicy(**asked))
+    return Judged(decision, champion.ref if champion else None)
+
+
+def champion_of(name: str, settings: RegistrySettings, source: PackageSource) -> LoadedModel | None:
+    """What leads, verified and loaded: the champion, or, where it was revoked, what serves instead.
+
+    None where there is none, or it cannot be verified: nobody may load that.
+    """
+    try:
+        return load_verified(name, CHAMPION, settings, source)
+    except (ModelNotFound, PackageRefused, PackageInvalid, VersionRevoked):
+        pass
+    try:
+        return load_placed(name, CHAMPION, settings)
+    except RegistryError:
+        return None
+
+
+def _evidence(package: VerifiedPackage) -> dict[str, Any]:
+    """What the signed statement says of rows and data checks."""
+    try:
+        predicate = json.loads(package.read(STATEMENT))["predicate"]
+        data = predicate["buildDefinition"]["resolvedDependencies"]
+        (test,) = {item["digest"]["sha256"] for item in data if item["name"] == "data/test"}
+        passed = predicate["switchyard_model"]["check"]["passed"] is True
+    except (ValueError, KeyError, TypeError) as error:
+        raise PackageInvalid(
+            f"package '{package.manifest.name}': {STATEMENT}: expected a statement that names the test rows "
+            "and the data check; train it again with this version"
+        ) from error
+    return {"test_sha256": test, "data_checks_passed": passed}
+
+
+def _contract_tests(package: VerifiedPackage) -> tuple[str, ...] | None:
+    if CONTRACT_TESTS not in package.files:
+        return None
+    return tuple(check.name for check in parse_report(package.read(CONTRACT_TESTS)).failed)
+
+
+def _rows(sha256: str, builds: Sequence[Path]) -> Any:  # a DataFrame or None; pandas is not imported here
+    """The rows of that digest, from the first build folder that holds them."""
+    for build in builds:
+        try:
+            rows = read_rows(build, "test")
+        except (StepError, OSError, ValueError):  # none there, or a file that is no Parquet
+            continue
+        if rows_digest(rows) == sha256:
+            return rows
+    return None
+
+
+def _unjudged(usecase: UseCase, sha256: str) -> str:
+    steps = ", ".join(f"`switchyard stage {step} {usecase.name}`" for step in ("fetch", "check", "prepare"))
+    return (
+        f"the rows that it was tested on (SHA-256 {sha256[:12]}…) are not in build/{usecase.name}/; "
+        f"get them with {steps}, with --data full for the full data"
+    )
+
+
+def _barred(package: VerifiedPackage, alias: str, settings: RegistrySettings) -> str | None:
+    keys = keys_for(settings, stage_of(alias))
+    return next((key.barred for key in keys if key.key_id == package.key_id), "is not known")
+
+
+def _right(predictor: Predictor, rows: Any, truth: Sequence[str], usecase: UseCase) -> list[bool]:
+    guess = predictor.probabilities(inputs(rows, usecase)).argmax(axis=1)
+    return [predictor.labels[int(index)] == label for index, label in zip(guess, truth, strict=True)]
