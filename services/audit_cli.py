@@ -6,12 +6,15 @@ import time
 from dataclasses import asdict
 from heapq import nlargest
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from services.errors import ConfigError, NotFound, ReceiptRefused
 from services.retain_cli import retain
+
+if TYPE_CHECKING:
+    from services.evidence.row_check import RowCover
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -48,6 +51,8 @@ def show(
         if entry is None:
             raise NotFound(f"there is no decision with this id in {folder.name}/")
         typer.echo(json.dumps(entry.record, indent=None if as_json else 2))
+        if not entry.in_journal:
+            sys.stderr.write(f"note: {entry.file} is gone; shown from the decisions database alone\n")
         return
     decisions = (e.record for e in read_entries(folder) if e.record.get("kind") == "decision")
     newest = nlargest(last or 1, decisions, key=lambda record: str(record["id"]))  # ids follow time
@@ -86,6 +91,8 @@ def verify(
         )
         if report.removed:
             typer.echo(f"{report.removed} contents were taken out by retention, as signed records say")
+        if report.rows:
+            typer.echo(_rows(report.rows))
         for file, count in report.unprotected.items():
             typer.echo(f"not yet protected against a cut: the last {count} records of {file}")
         for note in report.notes:
@@ -179,6 +186,16 @@ def _read_jwks(given: Path | None, *, or_none: bool = False) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: expected a JWKS file; fetch it from /.well-known/jwks.json") from error
     return found
+
+
+def _rows(covers: "tuple[RowCover, ...]") -> str:
+    """What proves the rows of the decisions database; `--json` has it by file, with ids."""
+    counts = (sum(c.journal for c in covers), sum(c.emptied for c in covers))
+    alone = (sum(len(c.signed) for c in covers), sum(len(c.unproven) for c in covers))
+    said = f"decisions database: {counts[0]} rows stand in the journal, {counts[1]} as tombstones"
+    if any(alone):
+        said += f"; of lost files, {alone[0]} have a signed hash and {alone[1]} nothing that proves them"
+    return said
 
 
 def _line(record: dict[str, Any]) -> str:

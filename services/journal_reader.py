@@ -28,6 +28,7 @@ class Entry:
     file: str
     record: Mapping[str, Any]
     hash: str
+    in_journal: bool = True  # False: its file is gone, and only the decisions database still holds it
 
 
 def journal_files(folder: Path) -> list[Path]:
@@ -39,15 +40,17 @@ def read_entries(folder: Path) -> Iterator[Entry]:
     """Every record but headers, file by file. A torn last line is left out; so is any line that does
     not have its hash: `verify_journal` is there to name those."""
     for file in journal_files(folder):
-        for link in _links(file):
+        for link in _links(file) if file.is_file() else ():
             if link.record.get("kind") != "header":
                 yield Entry(file.name, link.record, link.hash)
 
 
-def find_decision(folder: Path, decision_id: str, offsets: Mapping[str, int] | None = None) -> Entry | None:
-    """The record of one decision, looked for in every file, newest first, from the file's offset on."""
+def find_decision(
+    files: Iterable[Path], decision_id: str, offsets: Mapping[str, int] | None = None
+) -> Entry | None:
+    """The record of one decision, looked for in these files in their order, from the file's offset on."""
     wanted = decision_id.encode()
-    for file in reversed(journal_files(folder)):
+    for file in files:
         for link in _links(file, wanted, (offsets or {}).get(file.name, 0)):
             if link.record.get("kind") == "decision" and link.record.get("id") == decision_id:
                 return Entry(file.name, link.record, link.hash)
@@ -67,17 +70,16 @@ class Witness:
 def verify_journal(
     folder: Path,
     anchors: Mapping[str, Anchors] | None = None,
-    more: Callable[[str], Anchors] | None = None,
     events: Callable[[], Mapping[str, Mapping[str, Any]]] = dict,
     *,
     witnesses: Iterable[Witness] = (),
     vouched: Callable[[Link, str], bool] = lambda *_: True,
 ) -> JournalReport:
-    """Check every file, each against `anchors` (file name -> record number -> hash), against `more` of them
-    for its name, against `witnesses`, and against what the header of a following file says of it, if that
-    header is `vouched` for. No witness overrides another: where two differ, that is a problem. A file
-    that one of these knows and that is gone is a problem too, as is a record behind the last one. So is a
-    tombstone that no one of the signed retention `events` (asked for once all files were read) accounts for.
+    """Check every file, each against `anchors` (file name -> record number -> hash), against `witnesses`,
+    and against what the header of a following file says of it, if that header is `vouched` for. No witness
+    overrides another: where two differ, that is a problem. A file that one of these knows and that is gone
+    is a problem too, as is a record behind the last one. So is a tombstone that no one of the signed
+    retention `events` (asked for once all files were read) accounts for.
     """
     files = journal_files(folder)
     known = _Known()
@@ -88,8 +90,6 @@ def verify_journal(
         known.learn(witness)
     reports: list[ChainReport] = []
     for file in files:
-        for seq, hash_ in (more(file.name) if more else {}).items():
-            known.learn(Witness(file.name, seq, hash_))
         of = known.hashes.pop(file.name, {})
         try:
             if not file.is_file():

@@ -31,11 +31,14 @@ def retain(
         verb = "would be taken" if dry_run else "were taken"
         typer.echo(f"{sum(outcome.removed for outcome in outcomes)} contents {verb} out")
         for outcome in outcomes:
+            for seq in outcome.skipped:
+                typer.echo(f"{outcome.file}: record {seq} is kept: its time says no zone, or is none")
             if outcome.removed or outcome.left:
                 typer.echo(
                     f"{outcome.file}: {outcome.removed}" + (f"; {outcome.left}" if outcome.left else "")
                 )
-    if any("evidence" in (outcome.left or "") or "database" in (outcome.left or "") for outcome in outcomes):
+    unfinished = (o.skipped or "evidence" in (o.left or "") or "database" in (o.left or "") for o in outcomes)
+    if any(unfinished):
         raise typer.Exit(1)
 
 

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ MAX_RANGES = 1000
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """What was (or would be) done to one file. `left` says why it was left as it is, or not finished."""
+    """What was (or would be) done to one file. `left` says why it was left as it is, or not finished;
+    `skipped` are numbers of decisions that are kept, since their time says no zone or is no time at all."""
 
     file: str
     removed: int = 0
     left: str | None = None
+    skipped: tuple[int, ...] = ()
 
 
 def retain(
@@ -44,8 +46,8 @@ def retain(
     store: Decisions | None,
     node: str,
     *,
+    suspect: Collection[str],
     dry_run: bool = False,
-    suspect: Collection[str] = (),
 ) -> Iterator[FileOutcome]:
     """One outcome for each file. Raises OSError when the log cannot be written; no content is gone then
     that the log does not name. Files in `suspect` have a problem that `audit verify` names: they are left
@@ -65,11 +67,7 @@ def retain(
             except ChainBroken as broken:
                 yield FileOutcome(file.name, left=f"it is evidence of a change: {broken}")
                 continue
-            try:
-                outcome = _retain_one(file, report, rules, now, signed_log, dry_run)
-            except ValueError as error:  # a time that is none: nothing of ours writes that
-                yield FileOutcome(file.name, left=f"it is evidence of a change: {error}")
-                continue
+            outcome = _retain_one(file, report, rules, now, signed_log, dry_run)
             yield outcome if dry_run or store is None else _apply(file, outcome, store, node)
 
 
@@ -77,9 +75,9 @@ def _retain_one(
     file: Path, report: ChainReport, rules: Rules, now: datetime, signed_log: SignedLog, dry_run: bool
 ) -> FileOutcome:
     event = secrets.token_hex(16)
-    lines, tombstones = _rewritten(file, rules, now, event)
+    lines, tombstones, skipped = _rewritten(file, rules, now, event)
     if dry_run or not tombstones:
-        return FileOutcome(file.name, len(tombstones))
+        return FileOutcome(file.name, len(tombstones), skipped=skipped)
     temporary = file.with_name(f".{file.name}.retain")
     temporary.touch(mode=0o600)
     with temporary.open("wb") as stream:
@@ -96,11 +94,15 @@ def _retain_one(
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return FileOutcome(file.name, len(tombstones))
+    return FileOutcome(file.name, len(tombstones), skipped=skipped)
 
 
-def _rewritten(file: Path, rules: Rules, now: datetime, event: str) -> tuple[list[bytes], dict[int, bytes]]:
-    """All lines as they will stand, and the new tombstones among them; a torn last line is left out."""
+def _rewritten(
+    file: Path, rules: Rules, now: datetime, event: str
+) -> tuple[list[bytes], dict[int, bytes], tuple[int, ...]]:
+    """All lines as they will stand, the new tombstones among them, and the numbers of decisions whose time
+    nobody can tell: those stay as they are. A torn last line is left out."""
+    skipped: list[int] = []
     lines: list[bytes] = []
     tombstones: dict[int, bytes] = {}
     latest: datetime | None = None
@@ -108,7 +110,12 @@ def _rewritten(file: Path, rules: Rules, now: datetime, event: str) -> tuple[lis
         if not line.endswith(b"\n"):
             continue
         record = from_line(line).record
-        written = datetime.fromisoformat(record["ts"])
+        written = _time_of(record)
+        if written is None:
+            if record["kind"] == "decision" and "removed" not in record:
+                skipped.append(record["seq"])
+            lines.append(line)
+            continue
         latest = written if latest is None else max(latest, written)
         limit = rules.expired(record, latest, now)
         if limit is not None:
@@ -116,7 +123,16 @@ def _rewritten(file: Path, rules: Rules, now: datetime, event: str) -> tuple[lis
             why = {"event": event, "at": now.isoformat(), "days": days, "tag": tag, "reason": "retention"}
             line = tombstones[record["seq"]] = to_tombstone(line, why)  # noqa: PLW2901  — it takes its place
         lines.append(line)
-    return lines, tombstones
+    return lines, tombstones, tuple(skipped)
+
+
+def _time_of(record: Mapping[str, Any]) -> datetime | None:
+    """None for a time without a zone, which may be any of a day's hours, and for one that is none."""
+    try:
+        written = datetime.fromisoformat(record["ts"])
+        return written.astimezone(UTC) if written.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _apply(file: Path, outcome: FileOutcome, store: Decisions, node: str) -> FileOutcome:
@@ -164,5 +180,8 @@ def summary(outcomes: list[FileOutcome]) -> Mapping[str, Any]:
     """For `--json`."""
     return {
         "removed": sum(outcome.removed for outcome in outcomes),
-        "files": [{"file": o.file, "removed": o.removed, "left": o.left} for o in outcomes],
+        "files": [
+            {"file": o.file, "removed": o.removed, "left": o.left, "skipped": list(o.skipped)}
+            for o in outcomes
+        ],
     }

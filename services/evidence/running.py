@@ -23,6 +23,7 @@ from services.evidence.shipper import Shipper
 from services.evidence.shipping import Round, Shipment
 from services.evidence.signed_log import SignedLog
 from services.evidence.verify import EvidenceReport, verify_evidence
+from services.evidence.vouching import Vouching
 from services.journal import Journal
 from services.journal_reader import Entry
 from services.receipt_keys import public_jwks
@@ -79,6 +80,10 @@ def signed_log(settings: ServiceSettings) -> SignedLog:
     return SignedLog(settings.signed_log_dir, Signer(settings.keys_dir, TYPE), node)
 
 
+def vouching(settings: ServiceSettings) -> Vouching:
+    return Vouching(settings.signed_log_dir, lambda: public_jwks(settings.keys_dir))
+
+
 def build_evidence(
     settings: ServiceSettings,
     journal: Journal,
@@ -103,10 +108,12 @@ def build_evidence(
     store = Decisions(database)
     shipper = None
     if settings.shipping:
-        shipment = Shipment(settings.journal_dir, settings.signed_log_dir, store, node)
+        shipment = Shipment(settings.journal_dir, settings.signed_log_dir, store, node, vouching(settings))
         lock = settings.home / "shipping.lock"
         shipper = Shipper(shipment, lock, every_s=settings.shipping_s, on_round=on_round)
-    finder = DecisionFinder(settings.journal_dir, store if settings.shipping else None, node)
+    finder = DecisionFinder(
+        settings.journal_dir, store if settings.shipping else None, node, vouching(settings)
+    )
     return Evidence(checkpointer, shipper, finder, database)
 
 
@@ -117,7 +124,8 @@ def find_in_home(decision_id: str) -> Entry | None:
     node = node_id(settings.keys_dir) if (settings.keys_dir / "node.id").exists() else ""
     with open_decisions(settings) as database:
         store = Decisions(database) if has_store else None
-        return DecisionFinder(settings.journal_dir, store, node).find(decision_id)
+        finder = DecisionFinder(settings.journal_dir, store, node, vouching(settings))
+        return finder.find(decision_id, thorough=True)
 
 
 def retain_home(now: datetime, *, dry_run: bool) -> list[FileOutcome]:
@@ -127,12 +135,13 @@ def retain_home(now: datetime, *, dry_run: bool) -> list[FileOutcome]:
     rules = {n: Rule(spec.default_days, spec.by_tag) for n, spec in specs.items() if spec is not None}
     node = node_id(settings.keys_dir)
     settings.home.mkdir(parents=True, exist_ok=True)
-    suspect = verify_home(public_jwks(settings.keys_dir)).suspect
     with (settings.home / "retention.lock").open("ab") as lock, open_decisions(settings) as database:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError("another `audit retain` is at work; wait until it has ended") from None
+        # Under the lock: what another run of this command did meanwhile is judged as it stands now.
+        suspect = verify_home(public_jwks(settings.keys_dir)).suspect
         has_store = settings.database_url is not None or settings.decisions_db.exists()
         try:
             return list(

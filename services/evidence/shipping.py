@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.evidence.batches import START, next_batch
 from services.evidence.signed_log import log_files
+from services.evidence.vouching import Vouching
 from services.journal_reader import journal_files
 from services.state.decisions import Decisions, Position, Raced
 
@@ -28,11 +29,20 @@ class Round:
 class Shipment:
     """Remembers positions between rounds, so that a file which did not change costs one `stat`."""
 
-    def __init__(self, journal: Path, logs: Path, store: Decisions, node: str, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        journal: Path,
+        logs: Path,
+        store: Decisions,
+        node: str,
+        vouching: Vouching,
+        batch: int = BATCH,
+    ) -> None:
         self._journal = journal
         self._logs = logs
         self._store = store
         self._node = node
+        self._vouching = vouching
         self._batch = batch
         self._positions: dict[str, Position] | None = None
         self._seen: dict[str, int] = {}  # size of a file when there was nothing more to ship
@@ -41,12 +51,19 @@ class Shipment:
         self._named: set[str] = set()
 
     def round(self) -> Round:
-        """Ship at most one batch of each file. Raises `StateUnavailable`, OSError; nothing is lost then."""
+        """Ship at most one batch of each file; one that no worker of this home began, or that cannot be
+        read, is named instead. Raises `StateUnavailable`, OSError; nothing is lost then."""
         self._ship_log()
         if self._positions is None:
             self._positions = self._store.positions(self._node)
         shipped, behind, more = 0, 0, False
+        refused: list[str] = []
         for file in journal_files(self._journal):
+            refusal = self._refusal(file)
+            if refusal is not None:
+                refused.append(f"{file.name}: {refusal}")
+                self._name(f"{file.name}: {refusal}; nothing of it is shipped")
+                continue
             size = file.stat().st_size
             if self._seen.get(file.name) == size:
                 behind += max(0, size - self._positions.get(file.name, START).offset)
@@ -54,8 +71,8 @@ class Shipment:
             count, full = self._ship(file, size)
             shipped, more = shipped + count, more or full
             behind += max(0, size - self._positions.get(file.name, START).offset)
-        problems = (f"{name}: {p.problem}" for name, p in sorted(self._positions.items()) if p.problem)
-        return Round(shipped, behind, more, tuple(problems))
+        broken = (f"{name}: {p.problem}" for name, p in sorted(self._positions.items()) if p.problem)
+        return Round(shipped, behind, more, (*refused, *broken))
 
     def forget(self) -> None:
         """After a failure: read from the database again how far things are."""
@@ -83,6 +100,12 @@ class Shipment:
         if not full:
             self._seen[file.name] = size
         return len(batch.rows), full
+
+    def _refusal(self, file: Path) -> str | None:
+        try:
+            return self._vouching.refusal(file)
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
 
     def _ship_log(self) -> None:
         if self._heads is None:

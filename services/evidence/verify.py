@@ -9,8 +9,10 @@ from services.chain import ChainReport
 from services.errors import StateUnavailable
 from services.evidence.entries import CHECKPOINT, RETENTION, LogEntry, verify_stamp
 from services.evidence.log_check import CheckedLog, Place, check_log, read_place
+from services.evidence.row_check import RowCover, RowsReport, check_rows, signed_hashes
+from services.evidence.vouching import NOT_OURS
 from services.journal_reader import Witness, verify_journal
-from services.state.decisions import Decisions
+from services.state.decisions import Decisions, Position
 
 DATABASE = "decisions database"
 
@@ -28,6 +30,7 @@ class EvidenceReport:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     suspect: tuple[str, ...] = ()  # journal files that a problem names
+    rows: tuple[RowCover, ...] = ()  # of the decisions database, by file: what proves them
 
 
 def verify_evidence(
@@ -42,10 +45,10 @@ def verify_evidence(
     comes in meanwhile is no problem."""
     notes: list[str] = []
     places: dict[str, Place] = {}
-    positions: dict[str, tuple[int, str]] = {}
+    positions: dict[str, Position] = {}
     if store is not None:
         try:
-            positions = {f: (p.seq, p.hash) for f, p in store.positions(node).items() if p.seq >= 0}
+            positions = {file: p for file, p in store.positions(node).items() if p.seq >= 0}
             places[DATABASE] = store.entries(node)
         except StateUnavailable as error:
             store = None
@@ -54,18 +57,25 @@ def verify_evidence(
     log = check_log(read_place(logs), places, jwks)
     signed = list(_witnesses(log))
     named = {witness.file for witness in signed}
-    shipped = [Witness(file, seq, known) for file, (seq, known) in positions.items()]
+    shipped = [Witness(file, position.seq, position.hash) for file, position in positions.items()]
+    rows = RowsReport()
+    if store is not None:
+        try:
+            rows = check_rows(
+                journal, store, node, positions, signed_hashes([(w.file, w.seq, w.hash) for w in signed])
+            )
+        except StateUnavailable as error:
+            notes.append(f"not compared: {error.message}")
     anchors: dict[str, dict[int, str]] = {}
     for witness in (*signed, *shipped):
         anchors.setdefault(witness.file, {})[witness.seq] = witness.hash
     report = verify_journal(
         journal,
-        more=store.hashes if store is not None else None,
         events=lambda: _events(log, logs, jwks),
         witnesses=(*signed, *shipped),
         vouched=lambda header, file: file in named or verify_stamp(header.record.get("stamp"), file, jwks),
     )
-    problems = [*log.problems, *map(str, report.problems)]
+    problems = [*log.problems, *map(str, report.problems), *rows.problems]
     unstamped = _unstamped(report.files, named, jwks)
     problems += unstamped.values()
     checkpoints = [entry for entry in log.entries if entry.kind == CHECKPOINT]
@@ -79,8 +89,11 @@ def verify_evidence(
         removed=sum(len(e.seqs) for f in report.files for e in f.emptied.values()),
         unprotected=_unprotected(report.files, anchors, unstamped),
         problems=tuple(problems),
-        notes=(*notes, *log.notes),
-        suspect=tuple(sorted({*(problem.file for problem in report.problems), *unstamped})),
+        notes=(*notes, *log.notes, *rows.notes),
+        suspect=tuple(
+            sorted({*(problem.file for problem in report.problems), *unstamped, *rows.contradicted})
+        ),
+        rows=rows.covers,
     )
 
 
@@ -104,9 +117,8 @@ def _unstamped(
     files: tuple[ChainReport, ...], named: Collection[str], jwks: Mapping[str, Any]
 ) -> dict[str, str]:
     """Only what is signed vouches for a file: the database has what it was shipped, forged files too."""
-    why = "was not begun by a worker of this home: its header is unsigned, no checkpoint names it"
     return {
-        file.file: f"{file.file}: {why}"
+        file.file: f"{file.file}: {NOT_OURS}"
         for file in files
         if file.file not in named and not verify_stamp(file.header.get("stamp"), file.file, jwks)
     }

@@ -4,13 +4,14 @@ How far a file is shipped moves in the same transaction as its rows, and only fr
 believed it to be: two shippers, or a shipper and retention, cannot undo each other's work.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.chain import GENESIS
+from services.chain import GENESIS, from_line
 from services.state.database import Database
 from services.state.decision_tables import decisions, evidence_log, retentions, shipped
 
@@ -42,6 +43,21 @@ class Row:
     seq: int
     hash: str
     line: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RowFacts:
+    """What a comparison with the journal needs of a row: of its line, the digest alone, and what the line
+    says of itself."""
+
+    id: str
+    tenant: str
+    use_case: str
+    at: str
+    node: str
+    hash: str
+    line_sha256: str
+    proves_itself: bool
 
 
 class Decisions:
@@ -77,11 +93,27 @@ class Decisions:
         with self._database.reading() as connection:
             return [Row(*row) for row in connection.execute(query)]
 
-    def hashes(self, file: str) -> dict[int, str]:
-        """Record number -> hash, of all shipped decisions of one file."""
-        query = select(decisions.c.seq, decisions.c.hash).where(decisions.c.file == file)
+    def facts(self, file: str) -> dict[int, RowFacts]:
+        """Record number -> row, of all rows that name this file, whatever node they name."""
+        columns = [decisions.c[name] for name in ("id", "tenant", "use_case", "at", "node", "hash")]
+        query = select(decisions.c.seq, decisions.c.line, *columns).where(decisions.c.file == file)
+        found: dict[int, RowFacts] = {}
         with self._database.reading() as connection:
-            return {row.seq: row.hash for row in connection.execute(query)}
+            for seq, line, *rest in connection.execute(query).yield_per(500):
+                found[seq] = _facts(line, *rest)
+        return found
+
+    def files(self, node: str) -> frozenset[str]:
+        """Files that this node's rows name."""
+        with self._database.reading() as connection:
+            query = select(decisions.c.file).where(decisions.c.node == node).distinct()
+            return frozenset(file for (file,) in connection.execute(query))
+
+    def other_nodes(self, node: str) -> dict[str, int]:
+        """Node -> its rows, of all nodes but this one."""
+        query = select(decisions.c.node, func.count()).where(decisions.c.node != node)
+        with self._database.reading() as connection:
+            return dict(row._tuple() for row in connection.execute(query.group_by(decisions.c.node)))
 
     def positions(self, node: str) -> dict[str, Position]:
         """File -> how far it is shipped, of one node."""
@@ -173,6 +205,18 @@ class Decisions:
 _COLUMNS = tuple(
     decisions.c[name] for name in ("id", "tenant", "use_case", "at", "file", "seq", "hash", "line")
 )
+
+
+def _facts(line: str, id_: str, tenant: str, use_case: str, at: str, node: str, hash_: str) -> RowFacts:
+    raw = line.encode("utf-8", "replace")
+    try:
+        link = from_line(raw)
+        proves_itself = link.hash == hash_ and link.record.get("id") == id_
+        proves_itself &= (link.record.get("tenant"), link.record.get("use_case")) == (tenant, use_case)
+    except ValueError:
+        proves_itself = False
+    digest = hashlib.sha256(raw).hexdigest()
+    return RowFacts(id_, tenant, use_case, at, node, hash_, digest, proves_itself)
 
 
 def _values(row: Row) -> dict[str, object]:

@@ -37,7 +37,7 @@ async def test_nothing_is_made_before_the_first_record(tmp_path):
 async def test_a_record_holds_the_redacted_request_the_answer_and_every_attempt(tmp_path):
     journal, envelope = Journal(tmp_path), envelope_of(USECASE, text="lost <CARD_1>")
     appended = await journal.append(envelope, outcome())
-    entry = find_decision(tmp_path, envelope.id)
+    entry = find_decision(journal_files(tmp_path), envelope.id)
     assert (entry.file, entry.record["seq"], entry.hash) == (appended.file, appended.seq, appended.hash)
     assert entry.record["request"]["fields"] == {"text": "lost <CARD_1>"}
     assert entry.record["request"]["tags"] == ["user_content"]
@@ -51,7 +51,7 @@ async def test_a_record_is_readable_the_moment_append_returns(tmp_path):
     for _ in range(50):
         envelope = envelope_of(USECASE)
         await journal.append(envelope, outcome())
-        assert find_decision(tmp_path, envelope.id) is not None
+        assert find_decision(journal_files(tmp_path), envelope.id) is not None
 
 
 async def test_the_chain_of_a_whole_run_holds(tmp_path):
@@ -87,7 +87,7 @@ async def test_a_full_file_is_followed_by_another_that_names_its_last_record(tmp
         expected = {"file": before.file, "seq": before.head_seq, "hash": before.head_hash}
         assert after.header["continues"] == expected
     assert [entry.record["id"] for entry in read_entries(tmp_path)] == ids
-    assert find_decision(tmp_path, ids[0]) is not None
+    assert find_decision(journal_files(tmp_path), ids[0]) is not None
 
 
 async def test_a_cut_or_lost_file_is_found_through_the_one_that_follows_it(tmp_path):
@@ -191,7 +191,7 @@ async def test_feedback_is_chained_with_the_decisions(tmp_path):
     decision, feedback = read_entries(tmp_path)
     assert (feedback.record["kind"], feedback.record["verdict"]) == ("feedback", {"correct": False})
     assert feedback.record["prev"] == decision.hash
-    assert find_decision(tmp_path, envelope.id).record["kind"] == "decision"
+    assert find_decision(journal_files(tmp_path), envelope.id).record["kind"] == "decision"
 
 
 async def test_what_json_cannot_hold_is_refused_and_leaves_nothing_behind(tmp_path):
@@ -217,7 +217,7 @@ async def test_a_torn_last_line_and_a_damaged_one_do_not_hide_the_other_records(
     lines[2] = lines[2].replace(b"card_arrival", b"card_arrived")
     file.write_bytes(b"".join(lines) + b'{"half":')
     assert [e.record["id"] for e in read_entries(tmp_path)] == [envelopes[0].id, envelopes[2].id]
-    assert find_decision(tmp_path, envelopes[2].id) is not None
-    assert find_decision(tmp_path, envelopes[1].id) is None
+    assert find_decision(journal_files(tmp_path), envelopes[2].id) is not None
+    assert find_decision(journal_files(tmp_path), envelopes[1].id) is None
     (problem,) = verify_journal(tmp_path).problems
     assert problem.seq == 2

@@ -9,7 +9,7 @@ import pytest
 
 from services.errors import JournalUnavailable, NotFound, NothingMayAnswer, TargetFailed, TargetRefused
 from services.journal import Journal
-from services.journal_reader import find_decision, read_entries
+from services.journal_reader import find_decision, journal_files, read_entries
 from services.pipeline import Pipeline
 from services.prepared import PreparedUseCase, nothing_is_closed
 from services.receipt_check import verify_receipt
@@ -52,7 +52,7 @@ class Rig:
         return await self.pipeline.decide(call_of(self.usecase, within_s=within_s, **fields))
 
     def record(self, decision):
-        return find_decision(self.home / "journal", decision.id).record
+        return find_decision(journal_files(self.home / "journal"), decision.id).record
 
     def records(self):
         return [entry.record for entry in read_entries(self.home / "journal")]
@@ -96,7 +96,7 @@ async def test_every_answer_has_a_receipt_that_verifies_and_points_to_its_record
     )
     decision = await rig.decide()
     claims = verify_receipt(decision.receipt, public_jwks(tmp_path / "keys"))
-    entry = find_decision(tmp_path / "journal", decision.id)
+    entry = find_decision(journal_files(tmp_path / "journal"), decision.id)
     assert claims["id"] == decision.id
     assert claims["journal"] == {"file": entry.file, "seq": entry.record["seq"], "hash": entry.hash}
     assert [(a["target"], a["outcome"]) for a in claims["attempts"]] == [

@@ -10,12 +10,15 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, text
 
+from services.api.messages import new_id
 from services.evidence.checkpoints import Checkpointer
 from services.evidence.copies import LogCopy
 from services.evidence.entries import STAMP_TYPE, TYPE
+from services.evidence.finder import DecisionFinder
 from services.evidence.shipping import Shipment
 from services.evidence.signed_log import SignedLog, utc_text
 from services.evidence.verify import EvidenceReport, verify_evidence
+from services.evidence.vouching import Vouching
 from services.journal import Journal
 from services.journal_file import utc_now
 from services.receipt_keys import public_jwks
@@ -32,7 +35,7 @@ OUTCOME = Outcome("local", {"reply": "An answer."}, "0" * 64, 0.9, False, (), ()
 
 
 def envelope(tenant: str = "acme", use_case: str = "any", tags: tuple[str, ...] = ()) -> Envelope:
-    return Envelope(uuid4().hex, use_case, tenant, {"text": "planted words"}, frozenset(tags), "0" * 64)
+    return Envelope(new_id(), use_case, tenant, {"text": "planted words"}, frozenset(tags), "0" * 64)
 
 
 def need_postgres() -> None:
@@ -92,7 +95,13 @@ class Home:
         return [one.id for one in envelopes]
 
     def shipment(self, **options) -> Shipment:
-        return Shipment(self.journal_dir, self.logs, self.store, NODE, **options)
+        return Shipment(self.journal_dir, self.logs, self.store, NODE, self.vouching(), **options)
+
+    def vouching(self) -> Vouching:
+        return Vouching(self.logs, lambda: public_jwks(self.keys))
+
+    def finder(self) -> DecisionFinder:
+        return DecisionFinder(self.journal_dir, self.store, NODE, self.vouching())
 
     def ship(self) -> None:
         shipment = self.shipment()

@@ -1,19 +1,24 @@
 """Retention takes contents out of files and database, keeps the chain whole, and proves that it did."""
 
+import fcntl
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.chain import from_line, to_line
 from services.errors import StateUnavailable
 from services.evidence import retain as retain_module
-from services.evidence.retain import retain
+from services.evidence import running
+from services.evidence.retain import retain, summary
 from services.evidence.retention import Rule, Rules
 from services.journal_reader import find_decision, journal_files
+from services.receipt_keys import ensure_receipt_key
 from tests.services.evidence.made import KINDS, NODE, Home, opened
 
 RULES = Rules({"any": Rule(365, {"personal": 30})})
@@ -33,7 +38,9 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path):
 
 
 def run(home: Home, now: datetime, **options) -> list:
-    return list(retain(home.journal_dir, RULES, now, home.log, home.store, NODE, **options))
+    return list(
+        retain(home.journal_dir, RULES, now, home.log, home.store, NODE, **{"suspect": (), **options})
+    )
 
 
 def everything(home: Home) -> bytes:
@@ -46,7 +53,7 @@ async def test_only_what_its_tag_no_longer_allows_is_taken_out_and_verification_
     report = home.verify(database=True)
     assert (report.problems, report.removed) == ((), 3)
     assert everything(home).count(b"planted words") == 2
-    removed = find_decision(home.journal_dir, home.personal[0]).record
+    removed = find_decision(journal_files(home.journal_dir), home.personal[0]).record
     assert (removed["removed"]["tag"], removed["removed"]["days"], removed["tenant"]) == (
         "personal",
         30,
@@ -153,6 +160,42 @@ async def test_a_tombstone_altered_or_added_by_hand_is_found(home):
     if file.read_bytes() == raw:
         file.write_bytes(raw.replace(b'"tag":"personal"', b'"tag":"personol"', 1))
     assert any("was emptied otherwise than its signed" in problem for problem in home.verify().problems)
+
+
+@pytest.mark.parametrize("at", ["2020-01-01T00:00:00", "yesterday", "0001-01-01T00:00:00+23:59"])
+async def test_a_record_whose_time_nobody_can_tell_is_kept_and_named_and_the_others_still_go(home, at):
+    (file,) = journal_files(home.journal_dir)
+    lines = file.read_bytes().splitlines(keepends=True)
+    prev, made = from_line(lines[1]).hash, lines[:2]
+    for seq, line in enumerate(lines[2:], 2):
+        record = dict(from_line(line).record)
+        head = {name: record.pop(name) for name in ("kind", "seq", "ts", "prev", "content_sha256")}
+        new, prev = to_line("decision", seq, at if seq == 2 else head["ts"], prev, record)
+        made.append(new)
+    file.write_bytes(b"".join(made))
+    (outcome,) = run(home, IN_40_DAYS)
+    assert (outcome.removed, outcome.skipped, outcome.left) == (2, (2,), None)
+    assert file.read_bytes().splitlines(keepends=True)[2] == made[2]
+    assert summary([outcome])["files"][0]["skipped"] == [2]
+
+
+async def test_files_are_judged_under_the_lock(tmp_path, monkeypatch):
+    """Another run may have ended in between: what it left is judged, not what was there before it."""
+    monkeypatch.setenv("SWITCHYARD_HOME", str(tmp_path))
+    held = []
+
+    def verify(_):
+        with (tmp_path / "retention.lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+        return SimpleNamespace(suspect=())
+
+    monkeypatch.setattr(running, "verify_home", verify)
+    ensure_receipt_key(tmp_path / "keys")
+    assert running.retain_home(NOW, dry_run=True) == []
+    assert held == [True]
 
 
 async def test_without_a_place_to_sign_it_nothing_is_taken_out(home, monkeypatch):

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from services.chain import to_line
+from services import journal_reader
+from services.chain import GENESIS, to_line
 from services.errors import StateUnavailable
 from services.evidence.batches import START, next_batch
-from services.evidence.finder import DecisionFinder
 from services.evidence.shipper import Shipper
 from services.evidence.shipping import Shipment
 from services.journal_reader import journal_files, read_entries
@@ -139,28 +139,26 @@ async def test_the_signed_log_is_kept_in_the_database_and_proves_a_lost_one(home
 
 
 async def test_a_decision_is_found_in_the_database_and_before_that_in_the_files(home, monkeypatch):
-    finder = DecisionFinder(home.journal_dir, home.store, NODE)
+    finder = home.finder()
     (one,) = await home.append(1)
     assert finder.find(one).record["id"] == one
     home.ship()
     (two,) = await home.append(1)
-    read: list[object] = []
-    monkeypatch.setattr("services.journal_reader.from_line", lambda line: read.append(line) or _refuse())
-    assert finder.find(one).record["id"] == one  # no file was read
-    assert finder.find("ab" * 16) is None
-    assert read == []
-    finder.find(two)
-    assert len(read) == 1
-
-
-def _refuse():
-    raise ValueError("not read in this test")
+    read: list[Path] = []
+    links = journal_reader._links
+    monkeypatch.setattr(journal_reader, "_links", lambda file, *rest: read.append(file) or links(file, *rest))
+    assert finder.find(one).record["id"] == one
+    assert len(read) == 1  # the file that the row names
+    read.clear()
+    assert finder.find("ab" * 16) is None  # an id of another time: only what is not shipped yet is read
+    assert len(read) == len(journal_files(home.journal_dir))
+    assert finder.find(two).record["id"] == two
 
 
 async def test_without_the_database_a_decision_is_still_found(home):
     (one,) = await home.append(1)
     home.store.find = lambda _: (_ for _ in ()).throw(StateUnavailable("away"))
-    assert DecisionFinder(home.journal_dir, home.store, NODE).find(one).record["id"] == one
+    assert home.finder().find(one).record["id"] == one
 
 
 def test_a_position_is_what_the_database_gives_back(tmp_path):
@@ -198,3 +196,49 @@ def test_one_shipper_at_a_time_and_another_takes_over(tmp_path):
     second.close()
     assert set(rounds) == {"b"}
     assert second.problems == ("shipping: away",)
+
+
+async def test_nothing_of_a_file_that_nobody_here_began_is_shipped_and_the_others_go_on(home, caplog):
+    """Unstamped, or stamped in another home: named in the log and for the metric, never in the database."""
+    name = "20200101T000000.000000Z-1-abcdef01.jsonl"
+    header, hash_ = to_line("header", 0, "2020-01-01T00:00:00+00:00", GENESIS, {"format": 1, "file": name})
+    content = {"id": "e" * 32, "tenant": "acme", "use_case": "any"}
+    record, _ = to_line("decision", 1, "2020-01-01T00:00:00+00:00", hash_, content)
+    (home.journal_dir).mkdir(parents=True)
+    (home.journal_dir / name).write_bytes(header + record)
+    with opened("sqlite", home.folder / "other") as database:
+        other = Home(home.folder / "other", database)
+        (theirs,) = await other.append(1)
+        other.journal.close()
+        (foreign,) = journal_files(other.journal_dir)
+        (home.journal_dir / foreign.name).write_bytes(foreign.read_bytes())
+    (ours,) = await home.append(1)
+    for _ in range(2):
+        done = home.shipment().round()
+        assert len(done.problems) == 2
+        assert all("was not begun by a worker of this home" in problem for problem in done.problems)
+    assert stored(home) == {ours}
+    assert f"{name}: was not begun" in caplog.text
+    for unknown in ("e" * 32, theirs):
+        assert home.finder().find(unknown, thorough=True) is None
+
+
+async def test_a_folder_named_like_a_file_is_named_and_stops_nothing(home, caplog):
+    (home.journal_dir / "00000000.jsonl").mkdir(parents=True)
+    (one,) = await home.append(1)
+    done = home.shipment().round()
+    assert (done.shipped, done.problems) == (1, ("00000000.jsonl: is no file",))
+    assert "is no file; nothing of it is shipped" in caplog.text
+    assert home.finder().find(one).record["id"] == one
+
+
+async def test_a_header_that_is_half_written_is_waited_for(home):
+    (one,) = await home.append(1)
+    (file,) = journal_files(home.journal_dir)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:50])
+    shipment = home.shipment()
+    assert shipment.round().problems == ()
+    file.write_bytes(whole)
+    shipment.round()
+    assert stored(home) == {one}
