@@ -23,6 +23,7 @@ from services import keys
 from services.api.app import Dispatcher
 from services.bootstrap import Edges, bootstrap
 from services.detection import detector_of
+from services.evidence.running import journal_stamp
 from services.journal_file import JournalFile
 from services.journal_reader import read_entries
 from services.runtime import Runtime
@@ -93,7 +94,7 @@ async def _long_journal(stack: AsyncExitStack, usecase: UseCase, home: Path, own
     settings = _settings(own, usecase.root.parent)
     before = next(e.record for e in read_entries(home / "journal") if e.record["kind"] == "decision")
     content = {k: v for k, v in before.items() if k not in ("kind", "seq", "ts", "prev", "content_sha256")}
-    file = JournalFile.create(settings.journal_dir, "start", None)
+    file = JournalFile.create(settings.journal_dir, "start", None, journal_stamp(settings))
     for number in range(RECORDS):
         file.append("decision", {**content, "id": f"{number:032x}"})
     file.close()

@@ -10,7 +10,7 @@ from services.errors import NotAsked, TargetFailed, TargetRefused
 from services.explain import WOULD
 from services.guards import Guards
 from services.journal import Journal
-from services.journal_reader import find_decision
+from services.journal_reader import find_decision, journal_files
 from services.pipeline import Pipeline
 from services.policy import AccessPolicy
 from services.prepare import prepare
@@ -54,7 +54,7 @@ async def reasons_of(home, *targets, closed=nothing_is_closed, missing=None, wit
         make_validators(VerifyContext(USECASE, FakeDetector({"0800": "phone"}))), missing or {}, closed,
     )  # fmt: skip
     decision = await pipeline(home, prepared).decide(call_of(USECASE, within_s=within_s))
-    record = find_decision(home / "journal", decision.id).record
+    record = find_decision(journal_files(home / "journal"), decision.id).record
     assert [f"{a['target']}: {a['reason']}" for a in record["attempts"]] == list(decision.reasons)
     return decision.reasons
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from services.api.json_schema import MAX_DEPTH, MAX_PARTS
 from services.api.response_format import read_response_format
 from services.errors import InputError
-from services.journal_reader import find_decision
+from services.journal_reader import find_decision, journal_files
 from tests.fakes import chat_reply, support
 from tests.served import Served, served
 from tests.services.api.test_decide import error_of
@@ -110,7 +110,7 @@ async def test_an_answer_that_breaks_the_schema_is_refused_and_the_plan_goes_on(
     assert told["route"] == "cloud/primary"
     refused = "response_format: field 'reply' breaks the caller's schema at 'maxLength'"
     assert any(reason.startswith("local: ") and refused in reason for reason in told["reasons"])
-    entry = find_decision(app.runtime.settings.journal_dir, told["id"])
+    entry = find_decision(journal_files(app.runtime.settings.journal_dir), told["id"])
     assert entry is not None
     assert "response_format" in entry.record["validators"]
 
