@@ -41,11 +41,12 @@ def up(
     prefect_port: Annotated[int, typer.Option(help="Port of the Prefect UI.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
     port: Annotated[int, typer.Option(help="Port of the orchestrator.")] = 3000,
+    console_port: Annotated[int, typer.Option(help="Port of the console.")] = 3100,
     stand_in: Annotated[
         bool, typer.Option("--stand-in", help="A small model on this machine as the cloud endpoint.")
     ] = False,
 ) -> None:
-    """Prefect UI, MLflow UI and the orchestrator by one command; Ctrl-C stops all.
+    """Prefect UI, MLflow UI, orchestrator and console by one command; Ctrl-C stops all.
 
     \b
     Example: switchyard up --stand-in
@@ -54,7 +55,7 @@ def up(
 
     from flows import up as servers
 
-    servers.run(prefect_port, mlflow_port, port, stand_in, Console(highlight=False))
+    servers.run(prefect_port, mlflow_port, port, console_port, stand_in, Console(highlight=False))
 
 
 def train(

@@ -104,7 +104,8 @@ def run(name: str, data: str, labelled: int, outside: int, keep: bool, console: 
         title = "The same message with the cloud endpoint stopped"
         console.print(answer_panel(title, script.personal, asked, _verify(asked, home)))
         console.print(f"\nDone in {time.monotonic() - started:.0f} s. ", end="")
-        _farewell(console, at, keep)
+        entrance = _console(stack, home, at) if keep else ""
+        _farewell(console, at, keep, entrance)
 
 
 _PORTS: Mapping[str, int] = {
@@ -120,7 +121,15 @@ def _terminate(*_: object) -> None:
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def _farewell(console: Console, at: Addresses, keep: bool) -> None:
+def _console(stack: ExitStack, home: Path, at: Addresses) -> str:
+    """Start the console, if it is installed. Returns where it is."""
+    port = processes.free_port(3100)
+    if processes.has_console():
+        stack.enter_context(processes.console(home, port, at.orchestrator)).wait_ready()
+    return processes.console_at(port, "demo")
+
+
+def _farewell(console: Console, at: Addresses, keep: bool, entrance: str) -> None:
     if not keep:
         console.print(
             "All servers are stopped. `switchyard demo --keep` leaves them up; `switchyard up` starts them."
@@ -131,8 +140,9 @@ def _farewell(console: Console, at: Addresses, keep: bool) -> None:
         ("Prefect UI", at.prefect),
         ("MLflow UI", at.mlflow),
         ("API docs", f"{at.orchestrator}/v1/docs"),
+        ("Console", entrance),
     ):
-        console.print(f"  {what:<11} {url}")
+        console.print(f"  {what:<11} {url}", soft_wrap=True)
     try:
         while True:
             time.sleep(1)

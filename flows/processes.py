@@ -1,4 +1,4 @@
-"""Servers that a command starts, waits for, and stops again: `Server` and the four that we use.
+"""Servers that a command starts, waits for, and stops again: `Server` and the five that we use.
 
 Each writes to its own log file; nothing is left running when the `with` ends, however it ends.
 """
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -191,3 +192,26 @@ def orchestrator(home: Path, port: int, env: Mapping[str, str]) -> Server:
         home / "logs" / "orchestrator.log",
         {"BENTOML_HOME": str((home / "bentoml").resolve()), **env},
     )
+
+
+def has_console() -> bool:
+    """Is the extra `console` installed?"""
+    return find_spec("nicegui") is not None
+
+
+def console(home: Path, port: int, api_url: str) -> Server:
+    """The console, over the orchestrator's HTTP API. It writes nothing but its log."""
+    return Server(
+        "console",
+        [sys.executable, "-m", "services.console", "--port", str(port), "--api", api_url],
+        f"http://127.0.0.1:{port}/livez",
+        home / "logs" / "console.log",
+    )
+
+
+def console_at(port: int, tenant: str) -> str:
+    """Where the console is, and how to get a key that may enter; or how to get the console."""
+    if not has_console():
+        return "not installed; `make setup`, or pip install 'switchyard[console]'"
+    key = f"switchyard keys create --tenant {tenant} --role auditor --role reviewer"
+    return f"http://127.0.0.1:{port}  (sign in with a key: {key})"

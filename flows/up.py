@@ -1,4 +1,4 @@
-"""`switchyard up`: Prefect UI, MLflow UI and the orchestrator by one command; Ctrl-C stops all."""
+"""`switchyard up`: Prefect UI, MLflow UI, orchestrator and console by one command; Ctrl-C stops all."""
 
 import json
 import os
@@ -14,7 +14,9 @@ from flows.stand_in import MODEL_NAME
 from registry.settings import RegistrySettings
 
 
-def run(prefect_port: int, mlflow_port: int, port: int, stand_in: bool, console: Console) -> None:
+def run(
+    prefect_port: int, mlflow_port: int, port: int, console_port: int, stand_in: bool, console: Console
+) -> None:
     """Start every server, print where they are, and wait; ends all when one ends or on a signal."""
     settings = RegistrySettings()
     home = settings.home
@@ -22,6 +24,7 @@ def run(prefect_port: int, mlflow_port: int, port: int, stand_in: bool, console:
         (prefect_port, "Prefect", "--prefect-port"),
         (mlflow_port, "MLflow", "--mlflow-port"),
         (port, "orchestrator", "--port"),
+        *(((console_port, "console", "--console-port"),) if processes.has_console() else ()),
     )
     for number, name, option in checks:
         processes.require_free(number, name, option)
@@ -43,6 +46,8 @@ def run(prefect_port: int, mlflow_port: int, port: int, stand_in: bool, console:
                 "No cloud endpoint is set (SWITCHYARD_ENDPOINTS); add --stand-in for the demo's model."
             )
         servers.append(processes.orchestrator(home, port, env))
+        if processes.has_console():
+            servers.append(processes.console(home, console_port, f"http://127.0.0.1:{port}"))
         for server in servers:
             stack.enter_context(server)
         for server in servers:
@@ -51,6 +56,7 @@ def run(prefect_port: int, mlflow_port: int, port: int, stand_in: bool, console:
         console.print(f"Prefect UI  http://127.0.0.1:{prefect_port}")
         console.print(f"MLflow UI   http://127.0.0.1:{mlflow_port}")
         console.print(f"API docs    http://127.0.0.1:{port}/v1/docs")
+        console.print(f"Console     {processes.console_at(console_port, '<yours>')}", soft_wrap=True)
         console.print(f"Logs        {home / 'logs'}\nCtrl-C stops all.")
         while not stop.wait(1):
             for server in servers:

@@ -1,0 +1,1 @@
+"""The console's pages: thin, from view models to nicegui."""
