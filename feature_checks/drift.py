@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from feature_checks.drift_measures import Floats, Measure, categories, embeddings, holm, numbers, vocabulary
+from feature_checks.drift_measures import (
+    Floats,
+    Measure,
+    Vocabulary,
+    categories,
+    embeddings,
+    holm,
+    numbers,
+    shares,
+    vocabulary,
+)
 from feature_checks.errors import DriftInputError
 
 BOUND = 0.2
@@ -34,13 +44,33 @@ class Categories:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Redacted texts with their embeddings (n, d): a classifier two-sample test, and new words."""
+    """Redacted texts with their embeddings (n, d): a classifier two-sample test, and new words.
+
+    `names` stand for the texts in what is shown: ids of decisions. Without them, the texts are shown.
+    """
 
     values: Sequence[str] = field(repr=False)
     embedded: Floats = field(repr=False)
+    names: Sequence[str] = field(default=(), repr=False)
 
 
-Feature = Numbers | Categories | Texts
+@dataclass(frozen=True, slots=True)
+class KnownTexts:
+    """What is kept of texts as a reference: embeddings (n, d) of some, and the words of all as hashes."""
+
+    embedded: Floats = field(repr=False)
+    vocabulary: Vocabulary = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many of so many rows: an alarm only where it grows, such as wrong answers."""
+
+    hits: int
+    rows: int
+
+
+Feature = Numbers | Categories | Texts | KnownTexts | Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +108,8 @@ def drift_verdict(
     Raises `DriftInputError` where the two do not have the same features, or one of them has no rows.
     """
     _check(reference, window)
-    rows = min(len(one.values) for one in window.values())
-    fewest = min(rows, *(len(one.values) for one in reference.values()))
+    rows = min(size(one) for one in window.values())
+    fewest = min(rows, *(size(one) for one in reference.values()))
     if fewest < min_rows:
         return DriftVerdict(False, f"not known: {fewest} rows, at least {min_rows} are needed", rows)
     measured = {
@@ -98,13 +128,28 @@ def drift_verdict(
     return DriftVerdict(bool(moved), reason, rows, tuple(features))
 
 
+def size(feature: Feature) -> int:
+    """How many rows it is made of."""
+    if isinstance(feature, Share):
+        return feature.rows
+    return len(feature.embedded) if isinstance(feature, KnownTexts) else len(feature.values)
+
+
 def _measures(reference: Feature, window: Feature) -> list[Measure]:
-    if isinstance(reference, Numbers) and isinstance(window, Numbers):
-        return [numbers(reference.values, window.values)]
-    if isinstance(reference, Texts) and isinstance(window, Texts):
-        told_apart = embeddings(reference.embedded, window.embedded, window.values)
-        return [told_apart, vocabulary(reference.values, window.values)]
-    return [categories(tuple(map(str, reference.values)), tuple(map(str, window.values)))]
+    match reference, window:
+        case Numbers(), Numbers():
+            return [numbers(reference.values, window.values)]
+        case Share(), Share():
+            return [shares((reference.hits, reference.rows), (window.hits, window.rows))]
+        case Categories(), Categories():
+            return [categories(tuple(map(str, reference.values)), tuple(map(str, window.values)))]
+        case ((Texts() | KnownTexts()), Texts()):
+            known = (
+                reference.vocabulary if isinstance(reference, KnownTexts) else Vocabulary.of(reference.values)
+            )
+            names = window.names or window.values
+            return [embeddings(reference.embedded, window.embedded, names), vocabulary(known, window.values)]
+    raise DriftInputError("a window holds texts, not what is kept of them")
 
 
 def _judged(name: str, found: Measure, bound: float, adjusted: float, level: float) -> FeatureDrift:
@@ -119,11 +164,12 @@ def _check(reference: Mapping[str, Feature], window: Mapping[str, Feature]) -> N
             f"window: {_listed(window)}; make the reference anew with the contract that is served"
         )
     for name, before in reference.items():
-        if type(before) is not type(window[name]):
+        texts = isinstance(before, KnownTexts) and isinstance(window[name], Texts)
+        if type(before) is not type(window[name]) and not texts:
             kinds = f"{type(before).__name__}, {type(window[name]).__name__}"
             raise DriftInputError(f"{name}: reference and window are of different kinds ({kinds})")
         for where, one in (("reference", before), ("window", window[name])):
-            if len(one.values) == 0:
+            if size(one) == 0:
                 raise DriftInputError(f"{name}: the {where} is empty; there is nothing to compare")
             if isinstance(one, Numbers) and not np.isfinite(np.asarray(one.values, float)).all():
                 raise DriftInputError(

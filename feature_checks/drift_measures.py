@@ -4,10 +4,11 @@ Sizes are freed of what mere chance gives to a small window: a hundred undrifted
 large raw PSI (Yurdakul 2018). Everything is deterministic: the same data give the same measure.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ FEW = 20
 DRAWS = 999
 SHOWN = 3
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*_\d+>")  # redaction's; training texts may hold none
+_WORD_SHOWN_FROM = 5
+"""A new word is shown if it is in so many texts of a window: one that only one person wrote may be a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,23 @@ class Measure:
     size: float
     p_value: float
     examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words of the reference as hashes, and how usual an unknown one is there: `hits` of `rows` texts."""
+
+    words: frozenset[int] = field(repr=False)
+    hits: int
+    rows: int
+
+    @classmethod
+    def of(cls, texts: Sequence[str], most: int = 60_000) -> "Vocabulary":
+        """The `most` frequent words. Usual is the share of one half against the other: a smaller vocabulary,
+        so rather too many."""
+        half = _hashes(texts[::2], most)
+        found = [any(_hash(word) not in half for word in _words(text)) for text in texts[1::2]]
+        return cls(_hashes(texts, most), sum(found), len(found))
 
 
 def numbers(reference: Sequence[float], window: Sequence[float]) -> Measure:
@@ -89,22 +110,27 @@ def embeddings(reference: Floats, window: Floats, texts: Sequence[str] = ()) -> 
     return Measure("classifier_two_sample", max(0.0, 2 * auc - 1), float(found.pvalue), examples)
 
 
-def vocabulary(reference: Sequence[str], window: Sequence[str]) -> Measure:
-    """The share of texts with a word that the reference does not know, beyond what is usual.
+def vocabulary(known: Vocabulary, window: Sequence[str]) -> Measure:
+    """The share of texts with a word that the reference does not know, beyond what is usual there.
 
-    Usual is the share of one half of the reference against the other: a smaller vocabulary, so too many
-    rather than too few. The p-value is Fisher's exact one.
+    The p-value is Fisher's exact one.
     """
+    found = [{word for word in _words(text) if _hash(word) not in known.words} for text in window]
+    told = shares((known.hits, known.rows), (sum(bool(words) for words in found), len(found)))
+    counts = Counter(word for words in found for word in words).most_common(SHOWN)
+    examples = tuple(f"{word}: {n} texts" for word, n in counts if n >= _WORD_SHOWN_FROM)
+    return Measure("new_vocabulary", told.size, told.p_value, examples)
+
+
+def shares(reference: tuple[int, int], window: tuple[int, int]) -> Measure:
+    """By how much a share (hits, rows) has grown, and Fisher's exact test of that."""
     from scipy.stats import fisher_exact
 
-    usual = _with_new_words(reference[1::2], reference[::2])
-    found = _with_new_words(window, reference)
-    hits = sum(bool(words) for words in found), sum(bool(words) for words in usual)
-    misses = len(found) - hits[0], len(usual) - hits[1]
-    p_value = float(fisher_exact([list(hits), list(misses)], alternative="greater").pvalue)
-    size = max(0.0, hits[0] / len(found) - hits[1] / len(usual))
-    most = Counter(word for words in found for word in words).most_common(SHOWN)
-    return Measure("new_vocabulary", size, p_value, tuple(f"{word}: {n} texts" for word, n in most))
+    (hits, rows), (usual, usual_rows) = window, reference
+    table = [[hits, rows - hits], [usual, usual_rows - usual]]
+    p_value = float(fisher_exact(table, alternative="greater").pvalue)
+    before, now = usual / max(1, usual_rows), hits / max(1, rows)
+    return Measure("share", max(0.0, now - before), p_value, (f"{before:.1%} -> {now:.1%}",))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -117,13 +143,18 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def _with_new_words(texts: Sequence[str], known: Sequence[str]) -> list[set[str]]:
-    words = {word for text in known for word in _words(text)}
-    return [_words(text) - words for text in texts]
-
-
 def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text.lower()))
+    return set(_WORD.findall(_PLACEHOLDER.sub(" ", text).lower()))
+
+
+def _hashes(texts: Sequence[str], most: int) -> frozenset[int]:
+    counts = Counter(word for text in texts for word in _words(text))
+    return frozenset(_hash(word) for word, _ in counts.most_common(most))
+
+
+def _hash(word: str) -> int:
+    """64 bits: a reference is kept with its model, and must hold no text."""
+    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
 
 
 def _psi(before: Floats, now: Floats) -> Floats:

@@ -14,7 +14,9 @@ from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_
 from feature_checks.errors import UseCaseError
 from feature_checks.folders import folder_version
 from feature_checks.learning_spec import LearningSpec
+from feature_checks.monitoring_spec import MonitoringSpec
 from feature_checks.promotion_spec import PromotionSpec
+from feature_checks.review_spec import ReviewSpec
 from feature_checks.strict_model import Strict
 from feature_checks.strict_yaml import allowed_keys, explain, read_mapping
 from feature_checks.verification import Verification, files, misfits, read_verification
@@ -113,13 +115,6 @@ class StaleSpec(Strict):
     max_age_s: float = Field(gt=0, le=30 * 86_400)
 
 
-class ReviewSpec(Strict):
-    when: tuple[Literal["low_confidence", "validator_failed"], ...] = Field(default=(), strict=False)
-    sample_rate: float = Field(default=0.0, ge=0, le=1)
-    max_queue: int = Field(default=100, ge=0)  # of each tenant
-    agreement: int = Field(default=1, ge=1, le=5)  # so many reviewers must say the same
-
-
 class RouteSlo(Strict):
     latency_p95_ms: float | None = Field(default=None, gt=0)
     correctness: float | None = Field(default=None, gt=0, le=1)
@@ -158,6 +153,7 @@ class UseCase(Strict):
     retention: RetentionSpec | None = None
     promotion: PromotionSpec = PromotionSpec()
     learning: LearningSpec | None = None
+    monitoring: MonitoringSpec = MonitoringSpec()
     root: Path = Field(exclude=True, strict=False)
     version: str = Field(exclude=True)
 

@@ -1,4 +1,4 @@
-"""Commands of this room: `switchyard demo | up | train | curate | stage`."""
+"""Commands of this room: `switchyard demo | up | train | curate | monitor | stage`."""
 
 import json
 from typing import Annotated, Literal
@@ -14,6 +14,7 @@ def commands(root: typer.Typer) -> None:
     root.command("up")(up)
     root.command("train")(train)
     root.command("curate")(curate)
+    root.command("monitor")(monitor)
     root.command("stage")(stage)
 
 
@@ -96,6 +97,26 @@ def curate(
     from flows import curation_command
 
     curation_command.run(name, data, as_json)
+
+
+def monitor(
+    name: Annotated[str, typer.Argument(metavar="USECASE", help="The use case to look at.")],
+    since: Annotated[
+        str | None, typer.Option(help="Of the last 90m, 24h, 7d: a random sample of all decisions.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="The newest so many decisions; default: `monitoring.window`.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Has the traffic moved away from what the local model was trained on? As a Prefect flow.
+
+    \b
+    Example: switchyard monitor support --window 500
+    """
+    from flows import monitor_command
+
+    monitor_command.run(name, since, window, as_json)
 
 
 def stage(

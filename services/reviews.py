@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from feature_checks.usecase import ReviewSpec, UseCase
+from feature_checks.review_spec import ReviewSpec
+from feature_checks.usecase import UseCase
 from services.evidence.retention import Rule
 from services.privacy.hashing import keyed_hash
 from services.synthesis import Outcome

@@ -9,6 +9,7 @@ from feature_checks.usecase import UseCase
 from flows.errors import StepError
 from flows.provenance import code_state, lock_sha256
 from flows.steps.files import fresh, need, read_json, write_json
+from flows.steps.reference import keep_reference
 from flows.steps.report import acceptance_of, report
 from registry.evidence import CheckEvidence, DataEvidence, Evidence, write_evidence
 from registry.packages import MANIFEST, PackageManifest
@@ -41,6 +42,7 @@ def package(build: Path, usecase: UseCase, runs: RunIds | None = None) -> dict[s
     (folder / "plots").mkdir()
     for made in (build / "evaluation" / "confusion.png", build / "report" / "coverage.png"):
         shutil.copyfile(need(made, "evaluate"), folder / "plots" / made.name)
+    keep_reference(build, usecase, folder)
     write_evidence(folder, _evidence(build, usecase, metrics, runs or RunIds()))
     manifest = PackageManifest(
         format_version=1,

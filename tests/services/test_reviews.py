@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_checks.usecase import RetentionSpec, ReviewSpec
+from feature_checks.review_spec import ReviewSpec
+from feature_checks.usecase import RetentionSpec
 from services.reviews import SAMPLED, in_sample, review_item, wanted
 from services.synthesis import Outcome
 from services.values import AttemptRecord
