@@ -78,6 +78,11 @@ class Rollout(BaseModel):
         return self.state in ENDED
 
     @property
+    def step_id(self) -> str:
+        """Names this step, begun at that moment: what is counted in it is counted under this name."""
+        return f"{self.step}@{self.step_since_s!r}"
+
+    @property
     def shadowing(self) -> bool:
         """Does the candidate get copies of requests, and nothing else?"""
         return not self.ended and self.step == SHADOW_STEP

@@ -16,7 +16,7 @@ from registry.rollout_errors import RolloutRefused
 from registry.settings import RegistrySettings
 
 if TYPE_CHECKING:  # numpy and SQLAlchemy, which other commands need not wait for
-    from registry.records import RegisteredVersion
+    from registry.records import ModelRef, RegisteredVersion
     from registry.rollout import Record, Rollout
     from registry.rollout_store import Rollouts
 
@@ -73,6 +73,7 @@ def start(
         raise RolloutRefused(
             "rollout not started: component or version has characters that none has"
         ) from None
+    _place(versions[stable].ref, versions[candidate].ref)
     record = started(rollout, by=_who(), reason=reason)
     with _opened() as kept:
         kept.start(rollout, record)
@@ -158,6 +159,16 @@ def _versions(component: str) -> "Mapping[str, RegisteredVersion]":
         )
     listed = Registry(RegistrySettings()).list_models()
     return {str(v.ref.version): v for v in listed if v.use_case == usecase and v.key_id}
+
+
+def _place(*refs: "ModelRef") -> None:
+    """Verified copies of both sides on this machine, before any worker asks for them."""
+    from registry.store import Registry
+    from registry.versions import place_version
+
+    settings = RegistrySettings()
+    for ref in refs:
+        place_version(ref, settings, Registry(settings))
 
 
 def _contract(version: "RegisteredVersion") -> str:

@@ -10,11 +10,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from registry.errors import RegistryError
 from registry.placing import PackageSource, place, placed_package, placed_ref
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
+from registry.versions import Exactly, version_alias
+
+if TYPE_CHECKING:  # it imports MLflow
+    from registry.store import Registry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,12 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("names", nargs="+", metavar="NAME", help="a registered model's name")
     parser.add_argument("--alias", default="champion", help="which alias to place (default: champion)")
+    parser.add_argument("--version", type=int, help="place exactly this version, for a rollout")
     asked = parser.parse_args(argv)
     from registry.store import Registry
 
     settings = RegistrySettings()
     source = Registry(settings)
-    done = [sync_one(name, asked.alias, settings, source) for name in asked.names]
+    if asked.version is not None:
+        done = [sync_version(name, asked.version, settings, source) for name in asked.names]
+    else:
+        done = [sync_one(name, asked.alias, settings, source) for name in asked.names]
     return 0 if all(done) else 1
 
 
@@ -53,6 +62,19 @@ def sync_one(name: str, alias: str, settings: RegistrySettings, source: PackageS
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
     return error is None
+
+
+def sync_version(name: str, version: int, settings: RegistrySettings, source: "Registry") -> bool:
+    """As `sync_one`, for exactly one version."""
+    listed = (found.ref for found in source.list_models())
+    ref = next((ref for ref in listed if (ref.name, ref.version) == (name, version)), None)
+    if ref is None:
+        alias = version_alias(str(version))
+        line = {"name": name, "alias": alias, "version": None, "digest": None, "status": "failed"}
+        why = f"MLflow has no version {version} of '{name}'; see `switchyard registry list`"
+        sys.stdout.write(json.dumps(line | {"error": why}) + "\n")
+        return False
+    return sync_one(name, version_alias(str(version)), settings, Exactly(ref, source))
 
 
 def _placed(name: str, alias: str, settings: RegistrySettings) -> tuple[ModelRef | None, bool]:

@@ -30,6 +30,9 @@ from services.prepared import Policy
 from services.privacy.detect import Detector
 from services.receipts import Receipts
 from services.review_desk import ReviewDesk, open_reviews
+from services.rollouts.counts import RolloutCounts
+from services.rollouts.running import build_rollouts
+from services.rollouts.sides import Versions
 from services.runtime import Readiness, Runtime
 from services.settings import ServiceSettings
 from services.state.api_keys import ApiKeys
@@ -57,6 +60,8 @@ class Edges:
     clock: Callable[[], float] = time.monotonic  # of breakers and budgets
     observers: tuple[Observer, ...] = ()
     reviewing: bool = True  # False: nobody shall review what is asked here, such as an evaluation
+    dividing: bool = True  # False: no rollout divides what is asked here
+    versions: Versions | None = None  # of local models, for rollouts
 
 
 def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
@@ -87,14 +92,20 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     shelf = AnswerShelf(edges.kept_answers or _kept_answers(settings, database, closing))
     closing.push_async_callback(shelf.close)
     catalogue, guards = _catalogue(settings, edges, detector, telemetry, shelf, closing)
+    counts = RolloutCounts()
     pipeline = Pipeline(
         catalogue.current,
         detector=detector,
         journal=journal,
         receipts=receipts,
         hash_key=hash_key,
-        observers=(telemetry.recorded, shelf.recorded, *reviewing, *edges.observers),
+        observers=(telemetry.recorded, shelf.recorded, counts.recorded, *reviewing, *edges.observers),
     )
+    rollouts = build_rollouts(
+        settings, pipeline=pipeline, counts=counts, guards=guards,
+        served=lambda: catalogue.current, versions=edges.versions,
+    )  # fmt: skip
+    closing.push_async_callback(rollouts.close)
     calls = CallReader(settings.request_timeout_s)
 
     def serve() -> None:
@@ -104,19 +115,22 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         desk.serve(usecases)
         shelf.serve({name: one.stale.max_age_s for name, one in usecases.items() if one.stale})
         telemetry.serving({name: one.version for name, one in usecases.items()}, catalogue.refused)
+        rollouts.apply()
 
     serve()
     ingress, knock = open_door(settings, api_keys, hash_key, closing)
 
     def readiness() -> Readiness:
         reasons = (f"journal: {journal.problem}",) if journal.problem else ()
-        return Readiness(not reasons, reasons, catalogue.describe(), evidence.warnings)
+        return Readiness(not reasons, reasons, catalogue.describe(), (*evidence.warnings, *rollouts.warnings))
 
     async def background() -> None:
         evidence.start()
         knock()
         await asyncio.to_thread(_warm_up, detector, api_keys)
         await guards.start()
+        if edges.dividing:
+            await rollouts.start()
         _follow(catalogue, serve, settings.model_poll_s, closing)
 
     return Runtime(
@@ -134,6 +148,7 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         find_decision=evidence.finder.find,
         newest_decisions=evidence.newest if settings.shipping else None,
         budgets=guards.budgets,
+        judged=counts.judged,
         keys_dir=settings.keys_dir,
         readiness=readiness,
         local_model=catalogue.local,

@@ -39,7 +39,7 @@ async def evaluate(
     rows = rows_of(test.to_dict("records"), usecase, labelled=True)
     rows += rows_of(outside.to_dict("records"), usecase, labelled=False)
     watcher = Watcher()
-    async with bootstrap(settings, Edges(observers=(watcher,), reviewing=False)) as runtime:
+    async with bootstrap(settings, Edges(observers=(watcher,), reviewing=False, dividing=False)) as runtime:
         started = time.perf_counter()
         replayed = await replay(runtime, watcher, usecase, rows, concurrency, progress(len(rows)))
         seconds = time.perf_counter() - started

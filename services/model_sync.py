@@ -26,15 +26,17 @@ def not_placed(names: Sequence[str], settings: RegistrySettings) -> list[str]:
     return missing
 
 
-def sync(names: Sequence[str], settings: RegistrySettings, timeout_s: float) -> str | None:
+def sync(
+    names: Sequence[str], settings: RegistrySettings, timeout_s: float, version: str | None = None
+) -> str | None:
     """Place what MLflow has of `names`. None when all are placed, else a line that says what is wrong.
 
-    Asks nothing where no MLflow was ever used: then there is nothing to fetch.
+    With `version`, exactly that one. Asks nothing where no MLflow was ever used: nothing is there then.
     """
     if settings.mlflow_tracking_uri is None and not (settings.home / "mlflow.db").exists():
         return "no model was trained here yet"
     process = subprocess.Popen(
-        [sys.executable, "-m", "registry.sync", *names],
+        [sys.executable, "-m", "registry.sync", *names, *(["--version", version] if version else [])],
         env=child_environment(SWITCHYARD_HOME=str(settings.home)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

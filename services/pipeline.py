@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from services.attempts import attempt_in_order
 from services.errors import DemandUnmet, NotFound, NothingMayAnswer, StreamBroken
@@ -16,6 +17,7 @@ from services.privacy.envelope import seal
 from services.privacy.reidentify import reidentify
 from services.receipts import Receipts
 from services.reviews import wanted
+from services.rollouts.divider import Divider
 from services.synthesis import Outcome, synthesise
 from services.values import Call, Decision, Envelope, RoutePlan
 from services.verify.demands import Demands
@@ -40,6 +42,7 @@ class Pipeline:
         observers: Sequence[Observer] = (),
     ) -> None:
         self.use_cases = use_cases
+        self.dividers: Mapping[str, Divider] = {}  # of use cases with a rollout or a killed target
         self._before: Mapping[str, PreparedUseCase] = {}
         self._detector = detector
         self._journal = journal
@@ -58,6 +61,9 @@ class Pipeline:
         went out `StreamBroken` instead of any other answer.
         """
         prepared = self._prepared(call)
+        divider = self.dividers.get(prepared.usecase.name)
+        divided = divider.divide(prepared, call) if divider else None
+        prepared = divided.prepared if divided else prepared
         envelope, vault = seal(call, self._detector, self._hash_key, prepared.vocabulary)
         demands = Demands(call.expects, lambda output: reidentify(output, vault, envelope))
         prepared = prepared.demanding(demands.validators)
@@ -67,6 +73,8 @@ class Pipeline:
         tried = explained(prepared, plan, envelope, tried)
         stream = flow.ended(None if given else tried[-1].reason) if flow else None
         outcome = synthesise(prepared.usecase.version, tried, given, stream)
+        if divided:
+            outcome = replace(outcome, variants=divided.records())
         appended = await self._journal.append(envelope, outcome)
         self._tell_observers(envelope, outcome)
         review = wanted(prepared.usecase.review, envelope, outcome, self._hash_key)

@@ -49,6 +49,11 @@ def prepare(
         raise ConfigError(str(error)) from error
 
 
+def local_target(usecase: UseCase, model: LocalModel, guards: Guards | None) -> LocalTarget:
+    """Another model in the place of the use case's local target. Raises `ConfigError`."""
+    return LocalTarget(usecase, model, load_templates(usecase), _short(usecase, guards))
+
+
 def _prepare(
     usecase: UseCase,
     policy: Policy,

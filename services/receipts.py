@@ -8,6 +8,7 @@ a card number can be found from a plain hash by trying.
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def receipt_claims(
     envelope: Envelope, outcome: Outcome, appended: Appended, issued_at: int
 ) -> dict[str, Any]:
     """What a receipt says. `issued_at` in seconds since 1970, UTC."""
-    return {
+    claims = {
         "v": FORMAT,
         "id": envelope.id,
         "iat": issued_at,
@@ -52,6 +53,9 @@ def receipt_claims(
         "cost_usd": outcome.cost_usd,
         "journal": {"file": appended.file, "seq": appended.seq, "hash": appended.hash},
     }
+    if outcome.variants:
+        claims["rollouts"] = [asdict(one) for one in outcome.variants]
+    return claims
 
 
 def _holds_placeholders(outcome: Outcome, envelope: Envelope) -> bool:

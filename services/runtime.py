@@ -52,6 +52,7 @@ class Runtime:
     find_decision: Callable[[str], Entry | None]
     newest_decisions: Callable[[int, str, str | None, str | None], Sequence[Row]] | None
     budgets: Budgets
+    judged: Callable[[Mapping[str, Any], bool], None]  # a journalled decision, and whether it was right
     keys_dir: Path
     readiness: Callable[[], Readiness]
     local_model: Callable[[str], LocalModel | None]

@@ -91,6 +91,7 @@ class ServiceSettings(BaseSettings):
     )  # None: local models run in the orchestrator's own process
     local_models_timeout_s: float = Field(default=2.0, gt=0)
     model_poll_s: float = Field(default=2.0, gt=0)  # how often a worker looks for new models and use cases
+    rollout_poll_s: float = Field(default=1.0, gt=0, le=2)  # how often a worker reads rollouts and switches
     model_sync_timeout_s: float = Field(default=60.0, gt=0)
 
     redis_url: SecretStr | None = None  # None: budgets and breakers in `counters_db`, rates in each worker
@@ -152,6 +153,11 @@ class ServiceSettings(BaseSettings):
     @property
     def reviews_db(self) -> Path:
         return self.home / "reviews.db"
+
+    @property
+    def rollouts(self) -> Path | str:
+        """Where rollouts and switches are kept."""
+        return self.database_url.get_secret_value() if self.database_url else self.home / "rollouts.db"
 
     @property
     def counters_db(self) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from services.privacy.hashing import canonical_json
 from services.targets import Target
-from services.values import Answer, AttemptRecord
+from services.values import Answer, AttemptRecord, VariantRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Outcome:
     versions: Mapping[str, str]
     cost_usd: float | None
     stream: Streamed | None = None
+    variants: tuple[VariantRecord, ...] = ()  # of the rollouts that its use case is in
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class Call:
     context: Context
     deadline: float  # time.monotonic() seconds; every later step respects it
     expects: tuple[Expectation, ...] = ()
+    forced: Mapping[str, str] = field(default_factory=dict)  # component -> variant, an operator's wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,23 @@ class AttemptRecord:
     latency_ms: float = 0.0
     cost_usd: float | None = 0.0  # None: unknown
     model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRecord:
+    """Which side of a rollout this request was on; goes into journal and receipt.
+
+    `step` names the rollout's step as its numbers do; `why` is a `variants.Why`. `failed` says how a
+    candidate failed so that stable had to answer in its place.
+    """
+
+    component: str
+    rollout: str
+    step: str
+    variant: str
+    version: str
+    why: str
+    failed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

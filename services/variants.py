@@ -22,11 +22,16 @@ class Variant(StrEnum):
 
 
 class Why(StrEnum):
-    """What decided: written to journal and receipt, and what analysis leaves out (`forced`, `killed`)."""
+    """What decided: written to journal and receipt. Analysis counts `weight` alone.
+
+    `unavailable`: this worker has no candidate that it may load; `cut_off`: it failed hard here.
+    """
 
     WEIGHT = "weight"
     FORCED = "forced"
     KILLED = "killed"
+    UNAVAILABLE = "unavailable"
+    CUT_OFF = "cut_off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from registry.errors import ModelNotFound
 from registry.loading import LoadedModel
 from registry.records import Acceptance, ModelRef, Relaxed
 from services import keys
@@ -60,6 +61,28 @@ class FakePlaced:
         )
 
 
+class FakeVersions:
+    """`services.rollouts.sides.Versions`: a predictor for each version; what is not there is not found."""
+
+    def __init__(self, **predictors: FakePredictor) -> None:
+        self.placed = {
+            name.removeprefix("v"): FakePlaced(predictor, version=int(name.removeprefix("v")))
+            for name, predictor in predictors.items()
+        }
+        self.leads: str | None = "1"
+
+    def load(self, name: str, version: str) -> LoadedModel:
+        if version not in self.placed:
+            raise ModelNotFound(f"version {version} is not placed")
+        return self.placed[version].load(name)
+
+    def revoked(self, loaded: LoadedModel) -> bool:
+        return str(loaded.ref.version) not in self.placed
+
+    def champion(self, name: str) -> str | None:
+        return self.leads
+
+
 @dataclass
 class Served:
     """A running API. `client` has a key with every role; `key(…)` issues others."""
@@ -93,13 +116,15 @@ def all_bytes(folder: Path) -> bytes:
 
 
 @asynccontextmanager
-async def served(home: Path, confidence: float = 0.99, **settings: Any) -> AsyncIterator[Served]:
+async def served(
+    home: Path, confidence: float = 0.99, versions: FakeVersions | None = None, **settings: Any
+) -> AsyncIterator[Served]:
     """The API with the shipped use case, a local model of that confidence, and one fake endpoint."""
     usecase = support()
     predictor = FakePredictor(usecase.labels, usecase.labels[0], confidence)
     chat = FakeChat(prices=Prices.from_usd(0.1, 0.2, 0.05))  # within the use case's usd_per_request
     placed, policy = FakePlaced(predictor), FakePolicy()
-    edges = Edges(placed=placed, endpoints={"primary": chat}, policy=lambda _: policy)
+    edges = Edges(placed=placed, endpoints={"primary": chat}, policy=lambda _: policy, versions=versions)
     configured = load_settings(home=home, **{"usecases_dir": REPOSITORY / "usecases", **settings})
     api = Api()
     async with bootstrap(configured, edges) as runtime:

@@ -5,6 +5,7 @@ from typing import Any
 
 from feature_checks.usecase import UseCase
 from services.api.fields import InputFields, integer, kind, number, refuse_unknown, text
+from services.api.forced import NONE
 from services.errors import InputError, NotFound
 from services.values import Call, Caller, Context, Expectation
 
@@ -26,7 +27,9 @@ class CallReader:
         self._inputs = {name: InputFields(usecase) for name, usecase in usecases.items()}
         self._usecases = usecases
 
-    def read(self, body: Any, call_id: str, caller: Caller, started: float) -> Call:
+    def read(
+        self, body: Any, call_id: str, caller: Caller, started: float, forced: Mapping[str, str] = NONE
+    ) -> Call:
         """A native call. `started` (time.monotonic() seconds) is when its time began to run.
 
         Raises `InputError` or `NotFound`.
@@ -42,7 +45,7 @@ class CallReader:
             raise InputError("use_case", f"use_case: expected a string, got {kind(name)}")
         usecase = self.usecase(name, "use_case")
         context = self.context(body.get("context"))
-        return self.call(usecase, body["input"], context, call_id, caller, started)
+        return self.call(usecase, body["input"], context, call_id, caller, started, forced=forced)
 
     def call(
         self,
@@ -53,13 +56,14 @@ class CallReader:
         caller: Caller,
         started: float,
         expects: tuple[Expectation, ...] = (),
+        forced: Mapping[str, str] = NONE,
     ) -> Call:
         """A call of a known use case, its input still to be checked."""
         fields = self._inputs[usecase.name].read(given)
         allowed_s = self._timeout_s
         if context.max_latency_ms is not None:
             allowed_s = min(allowed_s, context.max_latency_ms / 1000)
-        return Call(call_id, usecase, caller, fields, context, started + allowed_s, expects)
+        return Call(call_id, usecase, caller, fields, context, started + allowed_s, expects, forced)
 
     def usecase(self, name: str, where: str) -> UseCase:
         """A use case by name. Raises `NotFound`, which names those that are served."""

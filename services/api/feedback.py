@@ -43,6 +43,7 @@ async def give(request: Request, runtime: Runtime) -> Response:
         await runtime.journal.append_feedback(decision_id, caller.tenant, truth.verdict, caller.key_id)
         kept = Given(decision_id, caller.key_id, caller.tenant, usecase.name, truth, utc_now().isoformat())
         await asyncio.to_thread(store.add, kept)
+        runtime.judged(record, truth.correct)
     return respond({"id": decision_id, "correct": truth.correct, "label": truth.label, "recorded": news})
 
 

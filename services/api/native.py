@@ -6,6 +6,7 @@ from typing import Any
 
 from services.api.body import parse_json
 from services.api.fields import kind, refuse_unknown, text
+from services.api.forced import forced_variants
 from services.api.idempotency import answer_once
 from services.api.messages import Request, Response, respond
 from services.errors import InputError, NotFound, ReceiptRefused
@@ -23,7 +24,8 @@ async def decide(request: Request, runtime: Runtime) -> Response:
     """`POST /v1/decide`."""
     body = await request.body(runtime.settings.max_body_bytes, runtime.settings.body_timeout_s)
     parsed = parse_json(body, runtime.settings.max_json_depth)
-    call = runtime.calls.read(parsed, request.id, request.known_caller, request.started)
+    forced = forced_variants(request.headers, request.known_caller)
+    call = runtime.calls.read(parsed, request.id, request.known_caller, request.started, forced)
     repeat_key = request.headers.get("idempotency-key")
     if repeat_key is not None:
         return await answer_once(repeat_key, body, call, runtime, lambda: work(call, runtime), decision_json)

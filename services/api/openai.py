@@ -19,6 +19,7 @@ from services.api.chunks import (
     last_chunks,
     text_chunks,
 )
+from services.api.forced import forced_variants
 from services.api.messages import Headers, Request, Response, respond
 from services.api.native import decision_json, work
 from services.api.streaming import stream_chat
@@ -32,7 +33,7 @@ async def chat(request: Request, runtime: Runtime) -> Response:
     asked = read_chat(parse_json(body, runtime.settings.max_json_depth), runtime.calls)
     call = runtime.calls.call(
         asked.usecase, asked.given, asked.context, request.id, request.known_caller, request.started,
-        asked.expects(),
+        asked.expects(), forced_variants(request.headers, request.known_caller),
     )  # fmt: skip
     ignored: Headers = ()
     if asked.ignored:

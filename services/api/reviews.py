@@ -113,6 +113,8 @@ class _Reviewer:
         if voted is None:
             raise Taken("meanwhile another reviewer resolved this review, or took it")
         self.runtime.reviews.metrics.reviewed(one.use_case, voted)
+        if voted.resolved and (entry := await asyncio.to_thread(self.runtime.find_decision, one.decision_id)):
+            self.runtime.judged(entry.record, truth.correct)
         return {"id": review_id, "resolved": voted.resolved}
 
     async def _vote(self, review_id: str, truth: Truth) -> Voted | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from registry import store
+from registry import store, versions
 from registry.records import ModelRef, RegisteredVersion
 from registry.rollout_errors import RolloutNotFound, RolloutRefused
 from switchyard.cli import build
@@ -36,6 +36,7 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SWITCHYARD_HOME", str(tmp_path))
     monkeypatch.delenv("SWITCHYARD_DATABASE_URL", raising=False)
     monkeypatch.setattr(store, "Registry", lambda settings: Listing())
+    monkeypatch.setattr(versions, "place_version", lambda ref, settings, source: ref)
 
 
 def run(*words: str) -> Result:

@@ -358,9 +358,9 @@ def test_a_store_of_another_release_is_left_alone(tmp_path: Path) -> None:
         begin(kept)
     engine = create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
-        connection.execute(text("UPDATE rollouts_form SET form = 2"))
+        connection.execute(text("UPDATE rollouts_form SET form = 3"))
     engine.dispose()
-    with pytest.raises(RolloutsUnavailable, match="expected form 1, got 2"), Rollouts(file) as kept:
+    with pytest.raises(RolloutsUnavailable, match="expected form 2 or older, got 3"), Rollouts(file) as kept:
         kept.live()
 
 

@@ -1,0 +1,141 @@
+"""Divides the requests of one use case between the sides of its rollouts, and takes out what was killed.
+
+Needs no state: the sides were made ready before (`watch.py`), and assignment is a hash (`variants.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from services.prepared import PreparedUseCase
+from services.rollouts.cutoff import Cutoff
+from services.targets import Target
+from services.targets.variant import VariantTarget
+from services.values import Call, Envelope, VariantRecord
+from services.variants import Assignment, Exposure, Variant, Why, assign, sticky_key
+from services.verify import ALWAYS
+
+
+class Side(Protocol):
+    """One side of a component: the use case as that side answers."""
+
+    def of(self, prepared: PreparedUseCase) -> PreparedUseCase: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSide:
+    """A side that is other targets in the same plan: a local model, or cloud models."""
+
+    targets: Mapping[str, Target]
+
+    def of(self, prepared: PreparedUseCase) -> PreparedUseCase:
+        return replace(prepared, targets={**prepared.targets, **self.targets})
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """One rollout in this worker. `candidate` None: it cannot be served here; `stable` None: what serves
+    anyway is stable. `step` names the step that its numbers count for."""
+
+    exposure: Exposure
+    step: str
+    candidate: Side | None
+    stable: Side | None
+    cutoff: Cutoff
+
+
+class Divided:
+    """One request's use case, as its sides answer it."""
+
+    def __init__(self, prepared: PreparedUseCase) -> None:
+        self.prepared = prepared
+        self._assigned: list[tuple[Assignment, str, list[VariantTarget]]] = []
+
+    def records(self) -> tuple[VariantRecord, ...]:
+        """For journal and receipt, once all is answered."""
+        return tuple(
+            VariantRecord(
+                one.component, one.rollout, step, one.variant, one.version, one.why,
+                next((target.failed for target in tried if target.failed), None),
+            )
+            for one, step, tried in self._assigned
+        )  # fmt: skip
+
+    def take(self, exposed: Exposed, call: Call, *, killed: frozenset[str]) -> None:
+        """Assign this call a side of one more rollout."""
+        exposure = exposed.exposure
+        found = self._assign(exposed, call, killed)
+        stable = exposed.stable.of(self.prepared) if exposed.stable else self.prepared
+        tried: list[VariantTarget] = []
+        if found.variant is Variant.CANDIDATE and exposed.candidate is not None:
+            candidate = exposed.candidate.of(self.prepared)
+            self.prepared = _with_fallback(candidate, stable, exposed.cutoff, tried)
+        else:
+            self.prepared = stable
+        self._assigned.append((found._replace(component=exposure.component), exposed.step, tried))
+
+    def _assign(self, exposed: Exposed, call: Call, killed: frozenset[str]) -> Assignment:
+        exposure, context = exposed.exposure, call.context
+        key = sticky_key(call.caller.tenant, context.subject, context.session, call.id)
+        wish = call.forced.get(exposure.component)
+        forced = Variant(wish) if wish is not None else None
+        if exposed.candidate is None:
+            return _stable(exposure, Why.UNAVAILABLE)
+        if not exposed.cutoff.may_ask:
+            return _stable(exposure, Why.CUT_OFF)
+        return assign(exposure, key, killed=killed, forced=forced)
+
+
+@dataclass(frozen=True, slots=True)
+class Divider:
+    """One use case's rollouts and kill switches. `killed_targets`: target -> why it is not asked."""
+
+    exposed: tuple[Exposed, ...] = ()
+    killed: frozenset[str] = frozenset()
+    killed_targets: Mapping[str, str] = field(default_factory=dict)
+
+    def divide(self, prepared: PreparedUseCase, call: Call) -> Divided:
+        """This call's use case, as its sides answer."""
+        divided = Divided(prepared)
+        for exposed in self.exposed:
+            divided.take(exposed, call, killed=self.killed)
+        if self.killed_targets:
+            served = divided.prepared
+            divided.prepared = replace(served, closed=_Closed(self.killed_targets, served))
+        return divided
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """Why a target should not be asked just now: it was killed, or what the use case itself knows."""
+
+    killed: Mapping[str, str]
+    prepared: PreparedUseCase
+
+    def __call__(self, name: str, envelope: Envelope) -> str | None:
+        kind = name.partition("/")[0]  # `cloud` kills every endpoint
+        return self.killed.get(name) or self.killed.get(kind) or self.prepared.closed(name, envelope)
+
+
+def _stable(exposure: Exposure, why: Why) -> Assignment:
+    return Assignment(exposure.component, exposure.rollout, Variant.STABLE, exposure.stable, why)
+
+
+def _with_fallback(
+    candidate: PreparedUseCase, stable: PreparedUseCase, cutoff: Cutoff, tried: list[VariantTarget]
+) -> PreparedUseCase:
+    """The candidate's use case, in which stable's targets stand behind those that differ."""
+    schema = next((validator for validator in candidate.validators if validator.name == ALWAYS), None)
+    targets = dict(candidate.targets)
+
+    def permits(target: Target, envelope: Envelope) -> bool:
+        return stable.permits(target, envelope).allowed
+
+    for name, target in candidate.targets.items():
+        behind = stable.targets.get(name)
+        if behind is target:
+            continue
+        wrapped = VariantTarget(target, behind, cutoff, schema, permits)
+        tried.append(wrapped)
+        targets[name] = wrapped
+    return replace(candidate, targets=targets)
