@@ -7,13 +7,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
+What = Literal["started", "done", "failed", "stopped", "reused"]
+
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """A step started, ended, failed, or was reused from an earlier run."""
+    """A step started, ended, failed, was stopped from outside, or was reused from an earlier run."""
 
     step: str
-    what: Literal["started", "done", "failed", "reused"]
+    what: What
     seconds: float = 0.0
 
 
@@ -44,7 +46,8 @@ def timed(step: str) -> Iterator[None]:
     started = time.monotonic()
     try:
         yield
-    except BaseException:
-        tell(StepEvent(step, "failed", time.monotonic() - started))
+    except BaseException as error:
+        what: What = "failed" if isinstance(error, Exception) else "stopped"
+        tell(StepEvent(step, what, time.monotonic() - started))
         raise
     tell(StepEvent(step, "done", time.monotonic() - started))

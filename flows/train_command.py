@@ -19,10 +19,20 @@ from flows.surroundings import prefect_api, require_mlflow
 from registry.settings import RegistrySettings
 
 STEPS = 9
+_OUTCOMES = {"reused": "unchanged", "failed": "FAILED", "stopped": "stopped"}
 
 
 def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on: bool) -> None:
-    """Train use case `name`. Raises `CheckFailed`, and the errors of the steps."""
+    """Train use case `name`. Raises `CheckFailed`, and the errors of the steps; Ctrl-C ends it with 130."""
+    try:
+        _run(name, data, as_json, go_on)
+    except KeyboardInterrupt:
+        more = f"`switchyard train {name} --reuse` goes on after the last step that was finished"
+        sys.stderr.write(f"switchyard: stopped; {more}\n")
+        raise SystemExit(128 + signal.SIGINT) from None
+
+
+def _run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on: bool) -> None:
     usecase = load_usecase(name)
     say = Console(stderr=True, highlight=False)
     settings = RegistrySettings()
@@ -73,7 +83,7 @@ class _Lines:
             if self._say.is_terminal:
                 self._say.print(f"{line}...", end="\r")
             return
-        outcome = {"done": f"{event.seconds:6.1f} s", "reused": "unchanged", "failed": "FAILED"}[event.what]
+        outcome = _OUTCOMES.get(event.what) or f"{event.seconds:6.1f} s"
         self._say.print(f"{line}{outcome}")
 
 

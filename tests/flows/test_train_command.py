@@ -33,10 +33,13 @@ def test_each_step_has_a_line_with_its_place_and_its_outcome() -> None:
             pass
         with pytest.raises(StepError), timed("prepare"):
             raise StepError("no rows")
+        with pytest.raises(KeyboardInterrupt), timed("fit"):
+            raise KeyboardInterrupt
     lines = [line.split() for line in said.getvalue().splitlines()]
     assert lines[0] == ["[1/9]", "fetch", "unchanged"]
     assert lines[1] == ["[2/9]", "check", "0.0", "s"]
     assert lines[2] == ["[3/9]", "prepare", "FAILED"]
+    assert lines[3] == ["[4/9]", "fit", "stopped"]
 
 
 def shown(usecase: UseCase, champion: bool, threshold: float) -> str:
