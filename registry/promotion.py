@@ -83,7 +83,7 @@ def decide(candidate: Candidate, champion: Champion | None, policy: PromotionPol
     ]  # fmt: skip
     if champion is None:
         return PromotionDecision(
-            (*gates, Gate("champion", True, "no verified champion to compare with: it leads by the other conditions"))
+            (*gates, Gate("champion", True, "there is no verified champion to compare with"))
         )
     lost = sorted(set(champion.labels) - set(candidate.labels))
     said = f"it cannot answer {len(lost)} of the champion's labels, such as '{lost[0]}'" if lost else ""
