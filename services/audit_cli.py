@@ -1,6 +1,7 @@
 """`switchyard audit show|verify` and `switchyard receipt verify`: what was decided, and the proof of it."""
 
 import json
+import math
 import sys
 import time
 from dataclasses import asdict
@@ -123,6 +124,8 @@ def verify_one(
     """
     from services.receipt_check import Expected, check_expected, verify_receipt
 
+    if max_age_s is not None and not math.isfinite(max_age_s):
+        raise ConfigError("max-age-s: expected a number of seconds")
     expected = Expected(decision, _read_object(answer), _read_object(request), max_age_s)
     try:
         claims = verify_receipt(_read_receipt(receipt), _read_jwks(jwks))
@@ -153,23 +156,20 @@ def _as_text(claims: dict[str, Any]) -> str:
 
 
 def _read_receipt(given: str) -> str:
-    if given == "-":
-        return sys.stdin.read().strip()
-    if given.count(".") == 2 and given.startswith("ey"):
-        return given.strip()
     try:
+        if given == "-":
+            return sys.stdin.read().strip()
+        if given.count(".") == 2 and given.startswith("ey"):
+            return given.strip()
         return Path(given).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{given[:80]}: is neither a receipt nor a file that can be read") from error
+    except (OSError, ValueError):
+        raise ConfigError("expected a receipt, or a file of UTF-8 text that holds one") from None
 
 
 def _read_object(file: Path | None) -> dict[str, object] | None:
     if file is None:
         return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: expected a file with one JSON object") from error
+    found = _read_json(file, "expected a file with one JSON object")
     if not isinstance(found, dict):
         raise ConfigError(f"{file}: expected a file with one JSON object")
     return found
@@ -181,10 +181,23 @@ def _read_jwks(given: Path | None, *, or_none: bool = False) -> dict[str, Any]:
     file = given or load_settings().keys_dir / "jwks.json"
     if or_none and given is None and not file.exists():
         return {"keys": []}
+    expected = "expected a JWKS file; fetch it from /.well-known/jwks.json"
+    found = _read_json(file, expected)
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file}: {expected}")
+    return found
+
+
+def _read_json(file: Path, expected: str) -> object:
+    """JSON that can be hashed: no NaN, no infinity, no half characters, not nested without end. Nothing of
+    what the file holds is repeated."""
+    from services.privacy.hashing import canonical_json
+
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: expected a JWKS file; fetch it from /.well-known/jwks.json") from error
+        found = json.loads(file.read_text(encoding="utf-8"))
+        canonical_json(found)
+    except (OSError, ValueError, RecursionError):
+        raise ConfigError(f"{file}: {expected}") from None
     return found
 
 

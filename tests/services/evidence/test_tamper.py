@@ -330,3 +330,19 @@ async def test_a_forged_follower_hides_nothing_that_is_unprotected(home):
     assert before[file.name] == 2
     forged_file(home.journal_dir, {"file": file.name, "seq": 2, "hash": "0" * 64})
     assert home.verify().unprotected[file.name] == 2
+
+
+async def test_a_worker_that_stops_signs_where_its_file_ends_also_when_that_was_signed_before(home):
+    """Without the closing signature a record behind the end would pass for a later one of its own."""
+    await home.append(2)
+    home.checkpointer.sign()  # not a closing one
+    file = journal_files(home.journal_dir)[-1]
+    whole = file.read_bytes()
+    file.write_bytes(whole + forged_line(file))
+    assert home.verify().problems == ()  # it lives: this is the window that the guide names
+    file.write_bytes(whole)
+    home.close()
+    assert home.verify().unprotected == {}
+    file.write_bytes(whole + forged_line(file))
+    (problem,) = home.verify().problems
+    assert "was added after the file had been closed" in problem
