@@ -30,11 +30,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	uv pip install --quiet --python $(PY) --no-deps --no-build-isolation -e .
 	@touch $@
 
-check: setup ## lint, types, import directions
+check: setup ## lint, types, import directions, workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	zizmor --offline --quiet .github/workflows
 
 test: setup ## the whole suite
 	$(PY) -m pytest tests -m "not soak" -q -n logical --maxprocesses 4 --dist loadfile

@@ -68,6 +68,9 @@ def train(
     reuse: Annotated[
         bool, typer.Option("--reuse", help="Skip steps that an earlier run of the same inputs finished.")
     ] = False,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Register only; `switchyard registry promote` decides later.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train, calibrate, sign and register a use case's local model, as a Prefect flow.
@@ -79,7 +82,7 @@ def train(
     """
     from flows import train_command
 
-    train_command.run(name, data, as_json, reuse)
+    train_command.run(name, data, as_json, reuse, hold)
 
 
 def curate(

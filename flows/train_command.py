@@ -22,17 +22,21 @@ STEPS = 9
 _OUTCOMES = {"reused": "unchanged", "failed": "FAILED", "stopped": "stopped"}
 
 
-def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on: bool) -> None:
+def run(
+    name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on: bool, hold: bool = False
+) -> None:
     """Train use case `name`. Raises `CheckFailed`, and the errors of the steps; Ctrl-C ends it with 130."""
     try:
-        _run(name, data, as_json, go_on)
+        _run(name, data, as_json, go_on, hold)
     except KeyboardInterrupt:
         more = f"`switchyard train {name} --reuse` goes on after the last step that was finished"
         sys.stderr.write(f"switchyard: stopped; {more}\n")
         raise SystemExit(128 + signal.SIGINT) from None
 
 
-def _run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on: bool) -> None:
+def _run(
+    name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_on: bool, hold: bool = False
+) -> None:
     usecase = load_usecase(name)
     say = Console(stderr=True, highlight=False)
     settings = RegistrySettings()
@@ -50,7 +54,7 @@ def _run(name: str, data: Literal["auto", "sample", "full"], as_json: bool, go_o
             import_module("great_expectations")  # seconds that a server which is starting takes as well
         wait_ready()
         started = time.monotonic()
-        outcome = training(name, which, go_on=go_on)
+        outcome = training(name, which, go_on=go_on, hold=hold)
     outcome["seconds"] = round(time.monotonic() - started, 1)
     if as_json:
         sys.stdout.write(json.dumps(outcome, indent=2) + "\n")

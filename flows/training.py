@@ -67,12 +67,12 @@ register = _task(register_step.register)
 
 @flow(name="training", flow_run_name="{usecase_name}-{data}", persist_result=False)
 def training(
-    usecase_name: str, data: Which, build_root: Path | None = None, go_on: bool = False
+    usecase_name: str, data: Which, build_root: Path | None = None, go_on: bool = False, hold: bool = False
 ) -> dict[str, Any]:
     """Train one use case's local model; returns metrics and what was registered, as plain values.
 
-    `go_on` skips the steps that an earlier run of exactly the same inputs finished. Raises
-    `CheckFailed` for data that is not fit to use, and the errors of the steps.
+    `go_on` skips the steps that an earlier run of exactly the same inputs finished; `hold` promotes nothing.
+    Raises `CheckFailed` for data that is not fit to use, and the errors of the steps.
     """
     usecase = load_usecase(usecase_name)
     if usecase.local is None:
@@ -104,7 +104,7 @@ def training(
             metrics = package(build, usecase, RunIds(str(flow_run.id), run_id, started_at, _now()))
             artifacts.publish_metrics(build, usecase.name, metrics)
             sign(build, settings)
-            registered = register(build, usecase, settings, registry, run_id)
+            registered = register(build, usecase, settings, registry, run_id, hold)
         except BaseException:
             with suppress(RegistryError):  # what went wrong first is what counts
                 registry.end_run(run_id, failed=True)

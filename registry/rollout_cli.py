@@ -1,4 +1,4 @@
-"""`switchyard rollout start|status|promote|resume|abort`: a person's hand on the kept rollouts."""
+"""`switchyard rollout start|status|wait|promote|resume|abort`: a person's hand on the kept rollouts."""
 
 import getpass
 import json
@@ -30,6 +30,7 @@ def commands(root: typer.Typer) -> None:
     group = typer.Typer(help="How a change reaches users: step by step, and back.", no_args_is_help=True)
     group.command("start")(start)
     group.command("status")(status)
+    group.command("wait")(wait)
     group.command("promote")(promote)
     group.command("resume")(resume)
     group.command("abort")(abort)
@@ -104,6 +105,22 @@ def status(
     else:
         for rollout in living:
             typer.echo(_line(rollout))
+
+
+def wait(
+    component: ComponentName,
+    timeout_s: Annotated[float, typer.Option(min=0, help="How long at most, in seconds.")] = 86400.0,
+    poll_s: Annotated[float, typer.Option(min=0.01, help="How often to look, in seconds.")] = 5.0,
+) -> None:
+    """Wait until the component's last rollout has ended, and tell its moves. Exit code 1 unless promoted.
+
+    \b
+    Example: switchyard rollout wait support/local --timeout-s 3600
+    """
+    from registry.rollout_wait import wait_for_end
+
+    with _opened() as kept:
+        wait_for_end(kept, component, timeout_s, poll_s, lambda rollout: typer.echo(_line(rollout)))
 
 
 def promote(

@@ -23,9 +23,15 @@ def open_run(usecase: UseCase, params: Mapping[str, Any], seed: int, which: str,
 
 
 def register(
-    build: Path, usecase: UseCase, settings: RegistrySettings, registry: Registry, run_id: str | None = None
+    build: Path,
+    usecase: UseCase,
+    settings: RegistrySettings,
+    registry: Registry,
+    run_id: str | None = None,
+    hold: bool = False,
 ) -> dict[str, Any]:
     """Register signed/, move `champion` if the rule of promotion says so, and place it; write registered/.
+    With `hold` nothing is judged and no alias moves.
 
     The alias moves last, so that a crash before leaves what serves as it was, and the same package
     registered again is the same version. Raises `RegistryError`.
@@ -45,10 +51,14 @@ def register(
         "contract_version": usecase.version,
     }
     ref = registry.register(signed, name, metrics, tags, run_id)
+    gates: list[dict[str, Any]] = []
     with promoting(name, settings, wait=True):
         before, champion = meant(name, CHAMPION, registry), champion_of(name, settings, registry)
-        if before == ref and champion is not None and champion.ref == ref:
-            granted, reason, gates = True, "the same package is champion already", []
+        if hold:
+            bring(ref, settings, registry, "candidate")  # so that the gate need not fetch it
+            granted, reason = False, "it was to be registered only"
+        elif before == ref and champion is not None and champion.ref == ref:
+            granted, reason = True, "the same package is champion already"
             place(name, CHAMPION, settings, registry)
         else:
             package = bring(ref, settings, registry, "candidate")  # the very bytes that would lead

@@ -14,7 +14,7 @@ from flows.steps.sign import sign
 from registry.contents import hash_files
 from registry.errors import ModelNotFound
 from registry.packages import package_digest
-from registry.records import ModelRef
+from registry.records import ModelRef, RegisteredVersion
 from registry.settings import RegistrySettings
 
 
@@ -68,15 +68,31 @@ class Shelf:
             raise ModelNotFound("no such version")
         return ModelRef(name, number, self.versions[number - 1][1])
 
+    def list_models(self) -> list[RegisteredVersion]:
+        if not self.versions:
+            return []
+        name = json.loads((self.versions[0][0] / "package.json").read_text())["name"]
+        return [
+            RegisteredVersion(
+                self.version(name, number),
+                tuple(alias for alias, means in self.aliases.items() if means == number),
+                "k" * 16,
+                self.tags[number]["use_case"],
+                "toy",
+                "2026-01-01T00:00:00+00:00",
+            )
+            for number in range(len(self.versions), 0, -1)
+        ]
+
     def newest(self, name: str) -> ModelRef:
         return self.version(name, len(self.versions))
 
 
-def publish(build: Path, usecase: UseCase, shelf: Any) -> dict[str, Any]:
+def publish(build: Path, usecase: UseCase, shelf: Any, hold: bool = False) -> dict[str, Any]:
     settings = RegistrySettings()
     package(build, usecase)
     sign(build, settings)
-    return register(build, usecase, settings, shelf)
+    return register(build, usecase, settings, shelf, hold=hold)
 
 
 def worsened(build: Path) -> None:
