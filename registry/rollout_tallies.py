@@ -107,10 +107,11 @@ class RolloutTallies:
             requests, bad, allowed = connection.execute(select(*sums).where(of)).one()
         return bool(requests and requests >= MIN_BUDGET_REQUESTS and bad > allowed * requests)
 
-    def forget(self, rollout_id: str) -> None:
-        """Drop the sticky keys of a rollout that has ended; its counts stay with its records."""
+    def forget(self, rollout_id: str, step_id: str) -> None:
+        """Drop the sticky keys of a step that is over; its counts stay with the rollout's records."""
+        of = (KEYS.c.rollout == rollout_id) & (KEYS.c.step == step_id)
         with self._database.connected() as connection:
-            connection.execute(delete(KEYS).where(KEYS.c.rollout == rollout_id))
+            connection.execute(delete(KEYS).where(of))
 
 
 def side_to_wire(side: Side) -> dict[str, Any]:

@@ -12,6 +12,7 @@ ROOMS = (
     "registry.cli",
     "flows.promotion_cli",  # needs the use case, and adds to the group of the one before
     "registry.rollout_cli",
+    "registry.switches_cli",
     "feature_checks.cli",
 )
 """Each has `commands(root)`, in the order in which `--help` lists them."""
