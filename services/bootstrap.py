@@ -32,6 +32,7 @@ from services.receipts import Receipts
 from services.review_desk import ReviewDesk, open_reviews
 from services.rollouts.counts import RolloutCounts
 from services.rollouts.running import build_rollouts
+from services.rollouts.shadow import Shadow
 from services.rollouts.sides import Versions
 from services.runtime import Readiness, Runtime
 from services.settings import ServiceSettings
@@ -93,16 +94,24 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     closing.push_async_callback(shelf.close)
     catalogue, guards = _catalogue(settings, edges, detector, telemetry, shelf, closing)
     counts = RolloutCounts()
+    shadow = Shadow(counts, telemetry, desk.disagreed)
     pipeline = Pipeline(
         catalogue.current,
         detector=detector,
         journal=journal,
         receipts=receipts,
         hash_key=hash_key,
-        observers=(telemetry.recorded, shelf.recorded, counts.recorded, *reviewing, *edges.observers),
+        observers=(
+            telemetry.recorded,
+            shelf.recorded,
+            counts.recorded,
+            shadow.recorded,
+            *reviewing,
+            *edges.observers,
+        ),
     )
     rollouts = build_rollouts(
-        settings, pipeline=pipeline, counts=counts, guards=guards,
+        settings, pipeline=pipeline, counts=counts, shadow=shadow, guards=guards,
         served=lambda: catalogue.current, versions=edges.versions,
     )  # fmt: skip
     closing.push_async_callback(rollouts.close)

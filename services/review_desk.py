@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
+from feature_checks.review_spec import ReviewSpec
 from feature_checks.usecase import UseCase
 from services.errors import StateUnavailable
 from services.keys import utc_now
-from services.reviews import ReviewItem, review_item, wanted
+from services.reviews import ReviewItem, Wanted, review_item, wanted, wanted_of_shadow
 from services.settings import ServiceSettings
 from services.state.database import REVIEWS, Database
 from services.state.reviews import Enqueued, ReviewStore, Voted
@@ -17,6 +18,8 @@ from services.synthesis import Outcome
 from services.values import Envelope
 
 log = logging.getLogger(__name__)
+
+WantedRule = Callable[[ReviewSpec, Envelope, Outcome, bytes], Wanted | None]
 
 _AT_ONCE = 256
 """More items than this wait for the store: the next ones are lost, and counted."""
@@ -62,7 +65,14 @@ class ReviewDesk:
 
     def recorded(self, envelope: Envelope, outcome: Outcome) -> None:
         usecase = self._usecases.get(envelope.use_case)
-        found = wanted(usecase.review, envelope, outcome, self._key) if usecase else None
+        self._want(usecase, envelope, outcome, wanted)
+
+    def disagreed(self, envelope: Envelope, outcome: Outcome) -> None:
+        """A candidate in shadow would have answered otherwise."""
+        self._want(self._usecases.get(envelope.use_case), envelope, outcome, wanted_of_shadow)
+
+    def _want(self, usecase: UseCase | None, envelope: Envelope, outcome: Outcome, rule: WantedRule) -> None:
+        found = rule(usecase.review, envelope, outcome, self._key) if usecase else None
         if usecase is None or found is None:
             return
         if len(self._tasks) >= _AT_ONCE:

@@ -17,7 +17,8 @@ from services.synthesis import Outcome
 from services.values import Envelope
 
 SAMPLED, VALIDATOR_FAILED, LOW_CONFIDENCE = "random_sample", "validator_failed", "low_confidence"
-RANKS: Mapping[str, int] = {SAMPLED: 8, VALIDATOR_FAILED: 4, LOW_CONFIDENCE: 2}
+SHADOW_DISAGREEMENT = "shadow_disagreement"
+RANKS: Mapping[str, int] = {SAMPLED: 8, VALIDATOR_FAILED: 4, LOW_CONFIDENCE: 2, SHADOW_DISAGREEMENT: 1}
 """The sample comes first, whatever else holds: if its unsure ones were reviewed sooner than its sure ones,
 the reviewed part of it would no longer be random."""
 UNANSWERED = 1
@@ -66,6 +67,14 @@ def wanted(spec: ReviewSpec, envelope: Envelope, outcome: Outcome, key: bytes) -
     rank = RANKS[SAMPLED] if SAMPLED in why else max(RANKS[reason] for reason in why) + unanswered
     same = json.dumps([envelope.use_case, envelope.digest])
     return Wanted(keyed_hash(key, "review", envelope.tenant, same), why, rank, spec.sample_rate)
+
+
+def wanted_of_shadow(spec: ReviewSpec, envelope: Envelope, outcome: Outcome, key: bytes) -> Wanted | None:
+    """A review of a decision with which a candidate in shadow disagreed; None where it is reviewed anyway."""
+    if spec.max_queue == 0 or wanted(spec, envelope, outcome, key) is not None:
+        return None
+    same = keyed_hash(key, "review", envelope.tenant, json.dumps([envelope.use_case, envelope.digest]))
+    return Wanted(same, (SHADOW_DISAGREEMENT,), RANKS[SHADOW_DISAGREEMENT], spec.sample_rate)
 
 
 def in_sample(key: bytes, decision_id: str, rate: float) -> bool:

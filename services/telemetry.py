@@ -7,7 +7,7 @@ personal data in it would become a label, and they cost 0.1 ms a request. Worker
 
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import (
@@ -117,6 +117,16 @@ class Telemetry:
             buckets=REVIEW_SECONDS, registry=registry,
         )  # fmt: skip
 
+        self._shadowing = Gauge(
+            "switchyard_shadow_live", "1 while a candidate is in shadow", ["use_case"],
+            registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
+        self._shadow = Counter(
+            "switchyard_shadow_copies", "compared (failed and disagreed are parts of it), or dropped",
+            ["use_case", "what"], registry=registry,
+        )  # fmt: skip
+        self._shadowed: set[str] = set()
+
         self._warned: set[tuple[str, str]] = set()
         self._versions: Mapping[str, str] = {}
         self._children: dict[tuple[object, ...], Any] = {}
@@ -193,6 +203,17 @@ class Telemetry:
             self._child(self._reviewed, use_case, "true" if voted.corrected else "false").inc()
             self._child(self._review_seconds, use_case).observe(voted.seconds)
         self._review_queue.labels(use_case).set(voted.waiting)
+
+    def shadowing(self, use_cases: Iterable[str]) -> None:
+        """Use cases that have a candidate in shadow from now on."""
+        now = set(use_cases)
+        for name in now | self._shadowed:
+            self._shadowing.labels(name).set(name in now)
+        self._shadowed = now
+
+    def shadow_copy(self, use_case: str, what: str) -> None:
+        """One copy of a request for a candidate in shadow."""
+        self._child(self._shadow, use_case, what).inc()
 
     def _child(self, metric: Counter | Histogram, *labels: str | int) -> Any:
         """`metric.labels(…)`, remembered: the library takes a lock and makes strings each time."""

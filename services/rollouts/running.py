@@ -13,6 +13,7 @@ from services.prepared import PreparedUseCase
 from services.rollouts.counts import RolloutCounts
 from services.rollouts.cutoff import limit_of
 from services.rollouts.divider import Divider
+from services.rollouts.shadow import Shadow
 from services.rollouts.sides import PlacedVersions, Sides, Versions
 from services.rollouts.watch import RolloutWatch
 from services.settings import ServiceSettings
@@ -25,6 +26,7 @@ def build_rollouts(
     *,
     pipeline: Pipeline,
     counts: RolloutCounts,
+    shadow: Shadow,
     guards: Guards,
     served: Callable[[], Mapping[str, PreparedUseCase]],
     versions: Versions | None = None,
@@ -49,5 +51,6 @@ def build_rollouts(
         failures=limit_of(settings.workers),
         poll_s=settings.rollout_poll_s,
         counts=counts,
+        shadow=shadow,
         worker=secrets.token_hex(8),
     )

@@ -22,6 +22,7 @@ from services.prepared import PreparedUseCase
 from services.rollouts.counts import RolloutCounts
 from services.rollouts.cutoff import Cutoff
 from services.rollouts.divider import Divider, Exposed
+from services.rollouts.shadow import Shadow
 from services.rollouts.sides import Sides
 from services.variants import Exposure
 
@@ -53,6 +54,7 @@ class RolloutWatch:
         poll_s: float,
         counts: RolloutCounts,
         worker: str,
+        shadow: Shadow,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`served` are the use cases of now, `serve` takes their dividers, `failures` is how many hard ones
@@ -67,6 +69,7 @@ class RolloutWatch:
         self._poll_s = poll_s
         self._counts = counts
         self._worker = worker
+        self._shadow = shadow
         self._clock = clock
         self._cutoffs: dict[str, Cutoff] = {}
         self._told: set[str] = set()
@@ -87,6 +90,7 @@ class RolloutWatch:
         self._following = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
+        self._shadow.close()
         for task in (self._following, self._loading):
             if task is not None:
                 task.cancel()
@@ -124,6 +128,12 @@ class RolloutWatch:
         allowed = {n: p.usecase.slo.fallback_rate for n, p in served.items() if p.usecase.slo.fallback_rate}
         self._counts.serve(self.view.rollouts, allowed)
         dividers = {name: self._divider(name, prepared) for name, prepared in served.items()}
+        self._shadow.serve(
+            (exposed, served[name])
+            for name, divider in dividers.items()
+            for exposed in divider.exposed
+            if exposed.exposure.shadow and exposed.candidate is not None
+        )
         self._serve({name: one for name, one in dividers.items() if one.exposed or one.killed_targets})
 
     def _divider(self, name: str, prepared: PreparedUseCase) -> Divider:

@@ -1,0 +1,70 @@
+"""Candidates for rollouts, good and bad, made from a sample model that is placed: signed, and real."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree, rmtree
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from bench.sample_model import Folder
+from registry.keys import ensure_signing_keys
+from registry.packages import MANIFEST
+from registry.records import ModelRef
+from registry.settings import RegistrySettings
+from registry.signing import sign_package
+from registry.versions import place_version
+
+SIGNATURE = "model.sig"
+
+Change = Callable[[Path], None]
+
+
+def place_candidate(home: Path, before: ModelRef, version: int, scratch: Path, change: Change) -> ModelRef:
+    """A copy of the placed version `before`, changed by `change`, signed by this home's key and placed."""
+    settings = RegistrySettings(home=home)
+    folder = scratch / f"candidate-{version}"
+    copytree(settings.models_dir / before.name / f"{before.version}-{before.digest[:12]}", folder)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    change(folder)
+    for signature in folder.glob("*.sig*"):
+        rmtree(signature) if signature.is_dir() else signature.unlink()
+    digest = sign_package(folder, ensure_signing_keys(settings.keys_dir).private_key)
+    ref = ModelRef(before.name, version, digest)
+    place_version(ref, settings, Folder(folder, ref))
+    return ref
+
+
+def as_it_is(folder: Path) -> None:
+    """As good as stable."""
+    (folder / "model_card.md").write_text("# The same again\n")
+
+
+def wrong_in_a_fifth(folder: Path) -> None:
+    """Of every ten labels two are confused with each other, always."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    labels = manifest["labels"]
+    for first in range(0, len(labels) - 1, 10):
+        labels[first], labels[first + 1] = labels[first + 1], labels[first]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def no_number(folder: Path) -> None:
+    """Every weight of the model is NaN."""
+    for file in folder.rglob("*.onnx"):
+        model = onnx.load(file)
+        for tensor in model.graph.initializer:
+            values = numpy_helper.to_array(tensor)
+            if values.dtype in (np.float32, np.float64):
+                tensor.CopyFrom(numpy_helper.from_array(np.full_like(values, np.nan), tensor.name))
+        onnx.save(model, file)
+
+
+def outside_the_contract(folder: Path) -> None:
+    """Labels that the use case does not have."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["labels"] = [f"label_{i}" for i in range(len(manifest["labels"]))]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
