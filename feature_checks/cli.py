@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from feature_checks.contract_cases import load_cases, load_recorded
 from feature_checks.errors import CheckFailed, UseCaseError
 from feature_checks.usecase import UseCase, list_usecases, load_usecase, usecases_dir
 
@@ -38,6 +39,8 @@ def check(
     for each in names:
         try:
             found = load_usecase(each)
+            load_cases(found)
+            load_recorded(found)
             typer.echo(f"{each}: good, version {found.version}, plan {' -> '.join(found.plan)}")
         except UseCaseError as error:
             broken += 1

@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
 
+from feature_checks.contract_spec import ContractSpec
 from feature_checks.errors import UseCaseError
 from feature_checks.folders import folder_version
 from feature_checks.learning_spec import LearningSpec
 from feature_checks.monitoring_spec import MonitoringSpec
 from feature_checks.promotion_spec import PromotionSpec
 from feature_checks.review_spec import ReviewSpec
+from feature_checks.slo_spec import SloSpec
 from feature_checks.strict_model import Strict
 from feature_checks.strict_yaml import allowed_keys, explain, read_mapping
 from feature_checks.verification import Verification, files, misfits, read_verification
@@ -115,17 +117,6 @@ class StaleSpec(Strict):
     max_age_s: float = Field(gt=0, le=30 * 86_400)
 
 
-class RouteSlo(Strict):
-    latency_p95_ms: float | None = Field(default=None, gt=0)
-    correctness: float | None = Field(default=None, gt=0, le=1)
-
-
-class SloSpec(Strict):
-    local: RouteSlo = RouteSlo()
-    cloud: RouteSlo = RouteSlo()
-    fallback_rate: float | None = Field(default=None, ge=0, le=1)
-
-
 class RetentionSpec(Strict):
     """For how many days the journal keeps contents; the shortest of a request's tags counts."""
 
@@ -154,6 +145,7 @@ class UseCase(Strict):
     promotion: PromotionSpec = PromotionSpec()
     learning: LearningSpec | None = None
     monitoring: MonitoringSpec = MonitoringSpec()
+    contract: ContractSpec = ContractSpec()
     root: Path = Field(exclude=True, strict=False)
     version: str = Field(exclude=True)
 
@@ -264,6 +256,7 @@ def _check_files(usecase: UseCase, shown: str) -> None:
         named["cloud.output_schema"] = usecase.cloud.output_schema
     if "rules" in usecase.plan:
         named["plan: rules needs"] = "rules.json"
+    named["contract.cases"] = usecase.contract.cases
     named.update(files(usecase.verify))
     for key, relative in named.items():
         if relative is not None and not usecase.path(relative).is_file():

@@ -44,6 +44,17 @@ def publish_metrics(build: Path, usecase: str, metrics: Mapping[str, float]) -> 
     create_markdown_artifact(text, key=_key(usecase, "coverage"), description=what)
 
 
+def publish_contract_tests(build: Path, usecase: str) -> None:
+    """contract/contract-tests.md: every check with expected and got."""
+    publish_contract_report((build / "contract" / "contract-tests.md").read_text(encoding="utf-8"), usecase)
+
+
+def publish_contract_report(text: str, usecase: str) -> None:
+    """A report of contract tests as a table."""
+    what = "Do data, model, orchestrator and endpoints still fit together?"
+    create_markdown_artifact(text, key=_key(usecase, "contract-tests"), description=what)
+
+
 def publish_registered(usecase: str, found: Mapping[str, Any]) -> None:
     """The registered version, and the way to its MLflow run."""
     said = f"{found['name']} version {found['version']}"

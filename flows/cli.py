@@ -1,4 +1,4 @@
-"""Commands of this room: `switchyard demo | up | train | curate | monitor | stage`."""
+"""Commands of this room: `switchyard demo | up | train | curate | monitor | stage | contract`."""
 
 import json
 from typing import Annotated, Literal
@@ -16,6 +16,10 @@ def commands(root: typer.Typer) -> None:
     root.command("curate")(curate)
     root.command("monitor")(monitor)
     root.command("stage")(stage)
+    contracts = typer.Typer(help="Do data, model and endpoints fit together?", no_args_is_help=True)
+    contracts.callback()(lambda: None)  # so that `test` stays a word of its own
+    contracts.command("test")(contract_test)
+    root.add_typer(contracts, name="contract")
 
 
 def demo(
@@ -120,6 +124,28 @@ def monitor(
     from flows import monitor_command
 
     monitor_command.run(name, since, window, as_json)
+
+
+def contract_test(
+    name: Annotated[str, typer.Argument(metavar="USECASE", help="The use case whose contracts to test.")],
+    alias: Annotated[str, typer.Option(help="Which placed version to test.")] = "champion",
+    build: Annotated[
+        Literal["sample", "full"] | None,
+        typer.Option(help="Test what training on this data left in build/, instead of a placed version."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Test the contracts between data, model, orchestrator and cloud endpoints, as a Prefect flow.
+
+    No cloud endpoint is asked: their answers are recorded or scripted. Exit code 1 when a check failed.
+
+    \b
+    Example: switchyard contract test support
+    """
+    from flows import contract_command
+
+    if not contract_command.run(name, alias, build, as_json):
+        raise typer.Exit(1)
 
 
 def stage(

@@ -42,6 +42,12 @@ def _sign(job: Job) -> Mapping[str, Any]:
     return _step("sign")(job.build, RegistrySettings())
 
 
+def _contract(job: Job) -> Mapping[str, Any]:
+    from registry.settings import RegistrySettings
+
+    return _step("contract")(job.build, job.usecase, RegistrySettings())
+
+
 def _register(job: Job) -> Mapping[str, Any]:
     from registry.settings import RegistrySettings
     from registry.store import Registry
@@ -57,6 +63,7 @@ STAGES: Mapping[str, Callable[[Job], Mapping[str, Any]]] = {
     "fit": _fit,
     "evaluate": _plain("evaluate"),
     "calibrate": _plain("calibrate"),
+    "contract": _contract,
     "package": _plain("package"),
     "sign": _sign,
     "register": _register,

@@ -18,7 +18,7 @@ from flows.progress import StepEvent, listening
 from flows.surroundings import prefect_api, require_mlflow
 from registry.settings import RegistrySettings
 
-STEPS = 9
+STEPS = 10
 _OUTCOMES = {"reused": "unchanged", "failed": "FAILED", "stopped": "stopped"}
 
 

@@ -1,6 +1,6 @@
 """The training flow: from a use case's data to a signed, registered and placed champion.
 
-fetch -> check -> prepare -> fit -> evaluate -> calibrate -> package -> sign -> register
+fetch -> check -> prepare -> fit -> evaluate -> calibrate -> contract -> package -> sign -> register
 
 Each task is the plain function of the same name in flows/steps/, which `dvc.yaml` calls as well. What
 they make are files in the build folder, so Prefect stores no results.
@@ -25,6 +25,7 @@ from flows.params import Params, read_params
 from flows.progress import StepEvent, tell, timed
 from flows.steps import calibrate as calibrate_step
 from flows.steps import check as check_step
+from flows.steps import contract as contract_step
 from flows.steps import evaluate as evaluate_step
 from flows.steps import fetch as fetch_step
 from flows.steps import fit as fit_step
@@ -60,6 +61,7 @@ prepare = _task(prepare_step.prepare)
 fit = _task(fit_step.fit)
 evaluate = _task(evaluate_step.evaluate)
 calibrate = _task(calibrate_step.calibrate)
+contract = _task(contract_step.contract)
 package = _task(package_step.package)
 sign = _task(sign_step.sign)
 register = _task(register_step.register)
@@ -95,6 +97,8 @@ def training(
         run(evaluate, build, usecase)
         artifacts.publish_evaluation(build, usecase.name)
         run(calibrate, build, usecase)
+        contract(build, usecase, settings, registry, figures=True)
+        artifacts.publish_contract_tests(build, usecase.name)
 
         # Opened before anything is signed, so that the signed evidence can name it.
         run_id = register_step.open_run(

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from registry.contents import hash_files
+from registry.model_schema import ModelSchema
 from registry.packages import MANIFEST
 from registry.records import Acceptance, Name
 
@@ -36,6 +37,7 @@ class DataEvidence(_Frozen):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     rows: int = Field(ge=0)
     uri: str | None = None
+    dvc_md5: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")  # as dvc.lock has it
 
 
 class CheckEvidence(_Frozen):
@@ -44,6 +46,16 @@ class CheckEvidence(_Frozen):
     contract_version: str
     passed: bool
     checks: int = Field(ge=0)
+    failed: tuple[str, ...] = Field(default=(), strict=False)
+
+
+class ContractEvidence(_Frozen):
+    """The contract tests' verdict; `file` of the package, with that digest, holds every check."""
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    passed: bool
+    checks: int = Field(ge=1)
     failed: tuple[str, ...] = Field(default=(), strict=False)
 
 
@@ -67,6 +79,8 @@ class Evidence(_Frozen):
     acceptance: Acceptance
     calibration: Mapping[str, Any]
     parity: Mapping[str, Any] = Field(default_factory=dict)
+    contract_tests: ContractEvidence | None = None
+    model_schema: ModelSchema | None = None
     code_commit: str | None
     code_dirty: bool = False  # the working tree held changes that the commit does not
     lock_sha256: str | None
@@ -111,6 +125,7 @@ def statement(evidence: Evidence, files: Mapping[str, str]) -> dict[str, Any]:
                 "acceptance": evidence.acceptance.model_dump(mode="json"),
                 "calibration": dict(evidence.calibration),
                 "parity": dict(evidence.parity),
+                **_tested(evidence),
                 "data_rows": {item.role: item.rows for item in evidence.data},
                 "code_dirty": evidence.code_dirty,
                 "prefect_run_id": evidence.prefect_run_id,
@@ -151,6 +166,7 @@ def model_card(evidence: Evidence) -> str:
     blocks += [
         "## What it learned from\n\n" + _table(("role", "rows", "SHA-256", "from"), data),
         f"Feature contract `{evidence.check.contract_version}`: {evidence.check.checks} checks, {verdict}.",
+        *_contract_lines(evidence),
         "## How it was made\n\n" + _table(("", ""), made) + "\n\n" + _table(("setting", "value"), settings),
         f"## Labels\n\n{len(evidence.labels)}: {', '.join(_cell(label) for label in evidence.labels)}",
     ]
@@ -170,6 +186,14 @@ def write_evidence(folder: Path, evidence: Evidence) -> list[str]:
     return [STATEMENT, CARD]
 
 
+def _contract_lines(evidence: Evidence) -> list[str]:
+    tests = evidence.contract_tests
+    if tests is None:
+        return []
+    verdict = "passed" if tests.passed else f"FAILED: {', '.join(_cell(name) for name in tests.failed)}"
+    return [f"Contract tests: {tests.checks} checks, {verdict} (`{tests.file}`)."]
+
+
 def _promise(bound: Acceptance) -> str:
     kept = f"with {bound.confidence:.0%} confidence, at most {bound.max_error:.1%} of its answers are wrong"
     if bound.threshold > 1:
@@ -187,10 +211,22 @@ def _promise(bound: Acceptance) -> str:
     )
 
 
+def _tested(evidence: Evidence) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if evidence.contract_tests:
+        found["contract_tests"] = evidence.contract_tests.model_dump(mode="json")
+    if evidence.model_schema:
+        found["model_schema"] = evidence.model_schema.model_dump(mode="json")
+    return found
+
+
 def _dependencies(evidence: Evidence) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for item in evidence.data:
         entry: dict[str, Any] = {"name": f"data/{item.role}", "digest": {"sha256": item.sha256}}
+        if item.dvc_md5:
+            # No digest to trust, and so no digest of the statement: it finds the file in DVC's cache.
+            entry["annotations"] = {"dvc_md5": item.dvc_md5}
         found.append({**entry, "uri": item.uri} if item.uri else entry)
     if evidence.code_commit:
         found.append({"name": "code", "digest": {"gitCommit": evidence.code_commit}})

@@ -11,6 +11,7 @@ prepare    raw/ checked/                  prepared/train.parquet test.parquet ou
 fit        prepared/train.parquet         model/ (what is served)  fit/oof.npz fit.json
 evaluate   model/ prepared/               evaluation/predictions.npz evaluation.json confusion.csv .png
 calibrate  fit/                           calibration/calibration.json ...
+contract   model/ prepared/ calibration/         contract/contract-tests.json .md
 package    all of the above               report/metrics.json coverage.csv .png  package/
 sign       package/                       signed/ (package and model.sig)
 register   signed/ report/                registered/register.json

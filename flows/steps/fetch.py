@@ -29,11 +29,24 @@ def fetch(build: Path, usecase: UseCase, which: Which, timeout_s: float = 300.0)
         (raw / role).mkdir()
         copy = raw / role / source.name
         shutil.copyfile(source, copy)
-        digest = hashlib.sha256(copy.read_bytes()).hexdigest()
-        files.append({"role": role, "file": f"{role}/{source.name}", "sha256": digest, "uri": urls.get(role)})
+        files.append(
+            {
+                "role": role,
+                "file": f"{role}/{source.name}",
+                "sha256": hash_file(copy, "sha256"),
+                "md5": hash_file(copy, "md5"),  # what DVC knows a file by
+                "uri": urls.get(role),
+            }
+        )
     fetched = {"data": which, "files": files}
     write_json(raw / "fetch.json", fetched)
     return fetched
+
+
+def hash_file(file: Path, algorithm: str) -> str:
+    """Of the file's bytes, in hex."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, algorithm).hexdigest()
 
 
 def fetched_files(build: Path) -> DataFiles:

@@ -35,9 +35,14 @@ def open_local_build(build: Path, usecase: UseCase) -> Predictor:
 
 def open_exported(folder: Path, usecase: UseCase, labels: Sequence[str], files: Sequence[str]) -> Predictor:
     """Open exported files that lie in `folder`."""
+    return open_predictor(LocalBuild(folder, build_manifest(usecase, labels, files)))
+
+
+def build_manifest(usecase: UseCase, labels: Sequence[str], files: Sequence[str]) -> PackageManifest:
+    """The manifest of a model that is not calibrated or packaged yet."""
     if usecase.local is None:
         raise StepError(f"use case '{usecase.name}' has no local model")
-    manifest = PackageManifest(
+    return PackageManifest(
         format_version=1,
         name=usecase.local.model,
         kind=usecase.local.kind,
@@ -47,4 +52,3 @@ def open_exported(folder: Path, usecase: UseCase, labels: Sequence[str], files: 
         contract_version=usecase.version,
         files=tuple(files),
     )
-    return open_predictor(LocalBuild(folder, manifest))

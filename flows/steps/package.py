@@ -1,17 +1,20 @@
 """package: everything that is served, and the evidence for it, in one folder that can be signed."""
 
+import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from feature_checks.usecase import UseCase
+from flows.contract.prediction import model_schema
 from flows.errors import StepError
 from flows.provenance import code_state, lock_sha256
 from flows.steps.files import fresh, need, read_json, write_json
 from flows.steps.reference import keep_reference
 from flows.steps.report import acceptance_of, report
-from registry.evidence import CheckEvidence, DataEvidence, Evidence, write_evidence
+from registry.contract_tests import CONTRACT_TESTS, parse_report
+from registry.evidence import CheckEvidence, ContractEvidence, DataEvidence, Evidence, write_evidence
 from registry.packages import MANIFEST, PackageManifest
 
 
@@ -39,6 +42,7 @@ def package(build: Path, usecase: UseCase, runs: RunIds | None = None) -> dict[s
     shutil.copyfile(
         need(build / "calibration" / "calibration.json", "calibrate"), folder / "calibration.json"
     )
+    shutil.copyfile(need(build / "contract" / CONTRACT_TESTS, "contract"), folder / CONTRACT_TESTS)
     (folder / "plots").mkdir()
     for made in (build / "evaluation" / "confusion.png", build / "report" / "coverage.png"):
         shutil.copyfile(need(made, "evaluate"), folder / "plots" / made.name)
@@ -88,6 +92,8 @@ def _evidence(build: Path, usecase: UseCase, metrics: dict[str, Any], runs: RunI
         acceptance=acceptance_of(build),
         calibration=read_json(build / "calibration" / "calibration.json", "calibrate"),
         parity=fitted["parity"],
+        contract_tests=_contract_tests(build),
+        model_schema=model_schema(usecase, tuple(fitted["labels"])),
         code_commit=commit,
         code_dirty=dirty,
         lock_sha256=lock_sha256(),
@@ -95,6 +101,18 @@ def _evidence(build: Path, usecase: UseCase, metrics: dict[str, Any], runs: RunI
         mlflow_run_id=runs.mlflow,
         started_at=runs.started_at,
         finished_at=runs.finished_at,
+    )
+
+
+def _contract_tests(build: Path) -> ContractEvidence:
+    raw = need(build / "contract" / CONTRACT_TESTS, "contract").read_bytes()
+    report = parse_report(raw)
+    return ContractEvidence(
+        file=CONTRACT_TESTS,
+        sha256=hashlib.sha256(raw).hexdigest(),
+        passed=report.passed,
+        checks=len(report.checks),
+        failed=tuple(check.name for check in report.failed),
     )
 
 
@@ -116,6 +134,7 @@ def _data(build: Path) -> list[DataEvidence]:
             role=f"{entry['role']}-file",
             sha256=entry["sha256"],
             rows=counts[entry["role"]],
+            dvc_md5=entry["md5"],
             uri=entry["uri"],
         )
         for entry in fetched["files"]

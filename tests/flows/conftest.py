@@ -57,7 +57,7 @@ def built(parcels: UseCase, kept_build: Path) -> Path:
     """A build folder that is ready to be packaged."""
     build = Path("build/parcels/sample")
     if not kept_build.exists():
-        for step in ("fetch", "check", "prepare", "fit", "evaluate", "calibrate"):
+        for step in ("fetch", "check", "prepare", "fit", "evaluate", "calibrate", "contract"):
             run_stage(step, "parcels", "sample")
         shutil.copytree(build, kept_build)
     else:

@@ -234,16 +234,17 @@ def test_other_rows_than_those_of_the_signed_evidence_are_not_judged_on(held: Sh
     assert shut(said("gate", "parcels", "--version", "2", code=1)) == ["rows"]
 
 
-def test_contract_tests_that_the_use_case_asks_for_and_nobody_ran_shut_the_gate(
-    held: Shelf, parcels: UseCase, monkeypatch: pytest.MonkeyPatch
+def test_a_version_that_failed_a_contract_test_is_refused_by_its_name(
+    held: Shelf, built: Path, parcels: UseCase
 ) -> None:
-    asks = parcels.model_copy(update={"promotion": PromotionSpec(contract_tests=True)})
-    monkeypatch.setattr(promotion_commands, "load_usecase", lambda name: asks)
-    found = said("gate", "parcels", "--version", "2", code=1)
-    assert (shut(found), found["reason"]) == (
-        ["contract tests"],
-        "contract tests: none, and the use case asks for them",
-    )
+    file = built / "contract" / "contract-tests.json"
+    report = json.loads(file.read_text())
+    report["passed"] = report["checks"][0]["passed"] = False
+    file.write_text(json.dumps(report))
+    assert publish(built, parcels, held)["champion"] is False
+    found = said("gate", "parcels", code=1)
+    assert "contract tests" in shut(found)
+    assert f"the contract tests did not pass: {report['checks'][0]['name']}" in json.dumps(found)
 
 
 def test_a_version_whose_files_were_changed_is_not_judged(held: Shelf) -> None:

@@ -82,7 +82,8 @@ def test_the_package_holds_its_evidence_and_nothing_that_is_pickled(built: Path,
     folder = built / "package"
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert names == {
-        "package.json", "toy.json", "calibration.json", "evidence.json", "model_card.md",
+        "package.json", "toy.json", "calibration.json", "contract-tests.json", "evidence.json",
+        "model_card.md",
         "plots/confusion.png", "plots/coverage.png", "reference.json", "reference.npz",
     }  # fmt: skip
     evidence = json.loads((folder / "evidence.json").read_text())["predicate"]

@@ -83,7 +83,7 @@ def test_training_prints_one_json_document_and_its_progress_apart(trained: Train
     assert trained.outcome["data"] == "sample"
     assert 0.3 < trained.outcome["metrics"]["accuracy"] <= 1
     for place, step in enumerate(STAGES, 1):
-        assert f"[{place}/9] {step}" in trained.progress
+        assert f"[{place}/10] {step}" in trained.progress
     assert "Traceback" not in trained.progress
 
 
@@ -100,6 +100,7 @@ def test_the_run_leaves_what_a_person_would_open(trained: Trained) -> None:
     assert kept == {
         f"{NAME}-data-check": "markdown",
         f"{NAME}-confusion": "markdown",
+        f"{NAME}-contract-tests": "markdown",
         f"{NAME}-metrics": "table",
         f"{NAME}-coverage": "markdown",
         f"{NAME}-mlflow-run": "markdown",

@@ -89,3 +89,10 @@ def test_each_gate_shuts_alone_and_all_reasons_are_told_at_once() -> None:
 def test_rows_that_are_not_the_same_rows_are_an_error() -> None:
     with pytest.raises(ValueError, match="zip"):
         decide(candidate([True] * 4), champion([True] * 5), POLICY)
+
+
+def test_contract_tests_that_are_asked_for_and_that_nobody_ran_shut_the_gate() -> None:
+    nobody_ran = Candidate(("a",), [], [], data_checks_passed=True)
+    assert decide(nobody_ran, None, PromotionPolicy()).open
+    refused = decide(nobody_ran, None, PromotionPolicy(contract_tests=True))
+    assert (refused.open, refused.reason) == (False, "contract tests: none, and the use case asks for them")
