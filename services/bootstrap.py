@@ -18,11 +18,12 @@ from services.catalogue import Catalogue
 from services.detection import detector_of
 from services.door import open_door
 from services.errors import StateUnavailable
+from services.evidence.retention import rule_of
 from services.evidence.running import build_evidence, journal_stamp
 from services.guards import Counters, Guards, open_counters
 from services.hash_key import load_hash_key
 from services.journal import Journal
-from services.kept_answers import AnswerShelf, KeptAnswers
+from services.kept_answers import AnswerShelf, Keeping, KeptAnswers
 from services.model_shelf import Placed
 from services.pipeline import Observer, Pipeline
 from services.policy import AccessPolicy
@@ -122,7 +123,13 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
         pipeline.serve(catalogue.current)
         calls.serve(usecases)
         desk.serve(usecases)
-        shelf.serve({name: one.stale.max_age_s for name, one in usecases.items() if one.stale})
+        shelf.serve(
+            {
+                name: Keeping(one.stale.max_age_s, rule_of(one.retention, settings.retention_days))
+                for name, one in usecases.items()
+                if one.stale
+            }
+        )
         telemetry.serving({name: one.version for name, one in usecases.items()}, catalogue.refused)
         rollouts.apply()
 

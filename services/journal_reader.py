@@ -59,12 +59,14 @@ def find_decision(
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Somebody who knows that record `seq` of a file has that hash, and, if `last`, that none follows it."""
+    """Somebody who knows that record `seq` of a file has that hash, and, if `last`, that none follows it:
+    if `whole`, not even half of one."""
 
     file: str
     seq: int
     hash: str
     last: bool = False
+    whole: bool = False
 
 
 def verify_journal(
@@ -103,6 +105,10 @@ def verify_journal(
         if last is not None and report.head_seq > last:
             known.problems.append(
                 ChainBroken(file.name, last + 1, "was added after the file had been closed")
+            )
+        elif report.torn_bytes and file.name in known.whole:
+            known.problems.append(
+                ChainBroken(file.name, report.records, "is half a line behind the end of a closed file")
             )
     problems = known.problems
     problems += [
@@ -143,6 +149,7 @@ class _Known:
     def __init__(self) -> None:
         self.hashes: dict[str, dict[int, str]] = {}
         self.last: dict[str, int] = {}
+        self.whole: set[str] = set()
         self.problems: list[ChainBroken] = []
 
     def learn(self, witness: Witness) -> None:
@@ -150,6 +157,8 @@ class _Known:
         if hashes.setdefault(witness.seq, witness.hash) != witness.hash:
             why = "is known by two different hashes: somebody who vouches for it was changed"
             self.problems.append(ChainBroken(witness.file, witness.seq, why))
+        if witness.whole:
+            self.whole.add(witness.file)
         if witness.last:
             self.last[witness.file] = min(witness.seq, self.last.get(witness.file, witness.seq))
 

@@ -1,7 +1,8 @@
 """Good answers of cloud models, kept for the day when nothing fresher answers (plan step `stale`).
 
 An answer is found only for the very same redacted request of the same tenant, under the same version of the
-use case: nothing is guessed to be alike. What is kept is redacted, and goes when it is too old.
+use case: nothing is guessed to be alike. What is kept is redacted. It goes when it is too old, or when
+retention lets its content be kept no longer, and at once when a model refuses the request.
 """
 
 import asyncio
@@ -9,11 +10,12 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 from services.errors import StateUnavailable
+from services.evidence.retention import Rule
 from services.synthesis import Outcome
 from services.values import Envelope
 
@@ -40,6 +42,20 @@ class KeptAnswers(Protocol):
 
     async def put(self, key: str, value: str, keep_s: float) -> None: ...
 
+    async def drop(self, key: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long answers of a use case are kept: `max_age_s`, or less where `rule` limits their tags."""
+
+    max_age_s: float
+    rule: Rule = field(default_factory=Rule)
+
+    def seconds(self, tags: Collection[str]) -> float:
+        limit = self.rule.limit(tags)
+        return self.max_age_s if limit is None else min(self.max_age_s, limit[0] * 86_400.0)
+
 
 class AnswerShelf:
     """Keeps and finds answers. `recorded` is a pipeline observer: off the response path."""
@@ -47,12 +63,12 @@ class AnswerShelf:
     def __init__(self, store: KeptAnswers, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._keep_s: Mapping[str, float] = {}
+        self._keeping: Mapping[str, Keeping] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def serve(self, keep_s: Mapping[str, float]) -> None:
+    def serve(self, keeping: Mapping[str, Keeping]) -> None:
         """Use case -> how long its answers are kept; those of others are not."""
-        self._keep_s = dict(keep_s)
+        self._keeping = dict(keeping)
 
     def age_s(self, kept: KeptAnswer) -> float:
         return max(0.0, self._clock() - kept.at)
@@ -69,25 +85,32 @@ class AnswerShelf:
             return None
 
     def recorded(self, envelope: Envelope, outcome: Outcome) -> None:
-        keep_s = self._keep_s.get(envelope.use_case)
-        route, output = outcome.route or "", outcome.output
-        if keep_s is None or output is None or not route.startswith("cloud/") or len(self._tasks) >= _AT_ONCE:
+        keeping = self._keeping.get(envelope.use_case)
+        if keeping is None or len(self._tasks) >= _AT_ONCE:
             return
-        kept = KeptAnswer(output, route, outcome.versions.get("model"), self._clock())
-        task = asyncio.get_running_loop().create_task(
-            self._put(_key(envelope, outcome.versions["config"]), asdict(kept), keep_s)
-        )
+        route, output = outcome.route or "", outcome.output
+        key = _key(envelope, outcome.versions["config"])
+        keep_s = keeping.seconds(envelope.tags)
+        if output is not None and route.startswith("cloud/") and keep_s > 0:
+            kept = KeptAnswer(output, route, outcome.versions.get("model"), self._clock())
+            work = self._store.put(key, json.dumps(asdict(kept)), keep_s)
+        elif any(a.outcome == "refused" and a.target.startswith("cloud/") for a in outcome.attempts):
+            work = self._store.drop(key)
+        else:
+            return
+        task = asyncio.get_running_loop().create_task(_quietly(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _put(self, key: str, kept: Mapping[str, Any], keep_s: float) -> None:
-        try:
-            await self._store.put(key, json.dumps(kept), keep_s)
-        except StateUnavailable as error:
-            log.warning("an answer was not kept: %s", error.message)
+
+async def _quietly(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except StateUnavailable as error:
+        log.warning("an answer was not kept, or not dropped: %s", error.message)
 
 
 def too_old(age_s: float, max_age_s: float) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from feature_checks.review_spec import ReviewSpec
 from feature_checks.usecase import UseCase
-from services.evidence.retention import Rule
+from services.evidence.retention import rule_of
 from services.privacy.hashing import keyed_hash
 from services.synthesis import Outcome
 from services.values import Envelope
@@ -94,9 +94,7 @@ def review_item(
     """What the queue keeps of the decision. `keep_days` holds where the use case has no retention."""
     output = None if outcome.output is None else dict(outcome.output)
     answered = (output or {}).get(usecase.label)
-    own = usecase.retention
-    rule = Rule(own.default_days, own.by_tag) if own else Rule(keep_days)
-    limit = rule.limit(envelope.tags)
+    limit = rule_of(usecase.retention, keep_days).limit(envelope.tags)
     return ReviewItem(
         wanted=found,
         decision_id=envelope.id,

@@ -14,6 +14,7 @@ from pathlib import Path
 from services.errors import ServiceError
 from services.evidence.copies import LogCopy
 from services.evidence.entries import CHECKPOINT
+from services.evidence.orphans import Orphans
 from services.evidence.signed_log import SignedLog
 from services.journal import Journal
 from services.journal_file import Appended
@@ -33,6 +34,7 @@ class Checkpointer:
         folder: Path,
         signed_log: SignedLog,
         copy: LogCopy | None,
+        orphans: Orphans | None = None,
         *,
         every_records: int,
         every_s: float,
@@ -43,6 +45,8 @@ class Checkpointer:
         self._folder = folder
         self._log = signed_log
         self._copy = copy
+        self._orphans = orphans
+        self._orphans_at = clock()
         self._every_records = every_records
         self._every_s = every_s
         self._clock = clock
@@ -86,6 +90,8 @@ class Checkpointer:
         head = self._journal.head
         if head is not None and self._is_due(head):
             self.sign()
+        if self._clock() - self._orphans_at >= self._every_s:
+            self.end_orphans()
         if not self._copied:
             self.copy()
         self._on_look(self.unprotected, len(self._problems))
@@ -104,6 +110,23 @@ class Checkpointer:
             return
         self._problems.pop("checkpoints", None)
         self._done, self._copied = head, False
+
+    def end_orphans(self) -> None:
+        """Sign where the files of workers that were killed end."""
+        self._orphans_at = self._clock()
+        if self._orphans is None:
+            return
+        try:
+            self._orphans.end_all(self._sign_end)
+        except (OSError, ValueError, ServiceError) as error:
+            self._failed("checkpoints of killed workers", error)
+            return
+        self._problems.pop("checkpoints of killed workers", None)
+
+    def _sign_end(self, file: str, seq: int, hash_: str) -> None:
+        body = {"file": file, "seq": seq, "hash": hash_, "closed": True}
+        self._log.append(CHECKPOINT, {**body, "files": _settled_files(self._folder)})
+        self._copied = False
 
     def copy(self) -> None:
         if self._copy is None:

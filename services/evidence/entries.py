@@ -65,11 +65,26 @@ def entry_claims(
 
 def peek(signed: str) -> Mark:
     """Where an entry of our own says it stands, unverified. Raises ValueError."""
+    payload = _payload(signed)
+    return Mark(str(payload["log"]), int(payload["n"]), entry_digest(signed))
+
+
+def peek_body(signed: str) -> Mapping[str, Any]:
+    """What an entry says, unverified: to find the few that are worth verifying. Raises ValueError."""
+    body = _payload(signed).get("body")
+    if not isinstance(body, dict):
+        raise ValueError("is not an entry")
+    return body
+
+
+def _payload(signed: str) -> dict[str, Any]:
     parts = signed.split(".")
     if len(parts) != 3:
         raise ValueError("is not an entry")
     payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    return Mark(str(payload["log"]), int(payload["n"]), entry_digest(signed))
+    if not isinstance(payload, dict):
+        raise ValueError("is not an entry")
+    return payload
 
 
 def verify_entry(signed: str, jwks: Mapping[str, Any]) -> LogEntry:

@@ -4,10 +4,12 @@ The shortest time of all the tags that a request carried counts. A record is tak
 record before it in its file: a wall clock that went back must not make contents expire early.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from feature_checks.usecase import RetentionSpec
 
 DEFAULT = "default"
 
@@ -19,12 +21,17 @@ class Rule:
     default_days: int | None = None
     by_tag: Mapping[str, int] = field(default_factory=dict)
 
-    def limit(self, tags: frozenset[str]) -> tuple[int, str] | None:
+    def limit(self, tags: Collection[str]) -> tuple[int, str] | None:
         """The shortest time in days, and the tag that says so."""
         found = [(days, tag) for tag, days in self.by_tag.items() if tag in tags]
         if self.default_days is not None:
             found.append((self.default_days, DEFAULT))
         return min(found, default=None)
+
+
+def rule_of(own: RetentionSpec | None, otherwise_days: int | None) -> Rule:
+    """The rule of a use case: its own, else the deployment's."""
+    return Rule(own.default_days, own.by_tag) if own else Rule(otherwise_days)
 
 
 @dataclass(frozen=True, slots=True)

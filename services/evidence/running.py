@@ -17,6 +17,7 @@ from services.evidence.copies import LogCopy
 from services.evidence.entries import STAMP_TYPE, TYPE
 from services.evidence.finder import DecisionFinder
 from services.evidence.node import node_id
+from services.evidence.orphans import Orphans
 from services.evidence.retain import FileOutcome, retain
 from services.evidence.retention import Rule, Rules
 from services.evidence.shipper import Shipper
@@ -100,6 +101,7 @@ def build_evidence(
         settings.journal_dir,
         signed_log(settings),
         copy,
+        Orphans(settings.journal_dir, settings.signed_log_dir, lambda: public_jwks(settings.keys_dir)),
         every_records=settings.checkpoint_records,
         every_s=settings.checkpoint_s,
         on_look=on_look,

@@ -102,7 +102,8 @@ def _witnesses(log: CheckedLog) -> Iterator[Witness]:
     for entry in log.entries:
         body = entry.body
         if entry.kind == CHECKPOINT:
-            yield Witness(body["file"], body["seq"], body["hash"], last=bool(body["closed"]))
+            closed = bool(body["closed"])
+            yield Witness(body["file"], body["seq"], body["hash"], last=closed, whole=closed)
         elif entry.kind == RETENTION:
             yield Witness(body["file"], body["head"]["seq"], body["head"]["hash"], last=True)
 

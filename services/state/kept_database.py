@@ -24,6 +24,13 @@ class DatabaseAnswers:
     async def put(self, key: str, value: str, keep_s: float) -> None:
         await asyncio.to_thread(self._put, key, value, keep_s)
 
+    async def drop(self, key: str) -> None:
+        await asyncio.to_thread(self._drop, key)
+
+    def _drop(self, key: str) -> None:
+        with self._database.writing() as connection:
+            connection.execute(delete(kept_answers).where(kept_answers.c.key == key))
+
     def _get(self, key: str) -> str | None:
         good = (kept_answers.c.key == key) & (kept_answers.c.expires_at > self._now().isoformat())
         with self._database.reading() as connection:

@@ -33,6 +33,9 @@ class RedisAnswers:
         keep_ms = max(1, round(keep_s * 1000))
         await self._ask("written", self._redis.set(self._name(key), value, px=keep_ms))
 
+    async def drop(self, key: str) -> None:
+        await self._ask("written", self._redis.delete(self._name(key)))
+
     async def close(self) -> None:
         await self._redis.aclose()
 

@@ -13,13 +13,15 @@ import pytest
 
 from feature_checks.usecase import StaleSpec, UseCase
 from services.errors import StateUnavailable, TargetFailed
-from services.kept_answers import AnswerShelf, KeptAnswers, in_words
+from services.evidence.retention import Rule
+from services.kept_answers import AnswerShelf, Keeping, KeptAnswers, in_words
 from services.state.database import Database
 from services.state.kept_database import DatabaseAnswers
 from services.state.kept_redis import RedisAnswers
+from services.synthesis import Outcome
 from services.targets.chat import ChatReply
 from services.targets.stale import StaleTarget
-from services.values import Answer, Declined
+from services.values import Answer, AttemptRecord, Declined
 from tests.fakes import REPOSITORY, chat_reply, envelope_of, support
 from tests.served import Served, served
 from tests.services.counting import REDIS_URL, forget, need_redis, new_prefix
@@ -53,6 +55,9 @@ async def test_what_is_put_is_found_until_it_is_replaced(tmp_path: Path, kind: s
         await answers.put("b", "other", DAY_S)
         await answers.put("a", "second", DAY_S)
         assert (await answers.get("a"), await answers.get("b")) == ("second", "other")
+        await answers.drop("a")
+        await answers.drop("a")
+        assert (await answers.get("a"), await answers.get("b")) == (None, "other")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
@@ -91,6 +96,7 @@ class Remembered:
 
     def __init__(self, kept: str | None) -> None:
         self.kept = kept
+        self.keep_s: float | None = None
         self.keys: list[str] = []
 
     async def get(self, key: str) -> str | None:
@@ -98,7 +104,10 @@ class Remembered:
         return self.kept
 
     async def put(self, key: str, value: str, keep_s: float) -> None:
-        self.kept = value
+        self.kept, self.keep_s = value, keep_s
+
+    async def drop(self, key: str) -> None:
+        self.kept = None
 
 
 def usecase(max_age_s: float = DAY_S) -> UseCase:
@@ -156,6 +165,46 @@ async def test_tenant_request_and_version_are_all_part_of_what_is_looked_for() -
     assert len(set(store.keys)) == 5
     await shelf.find(replace(one, id="f" * 32), "v1")
     assert store.keys[0] == store.keys[-1]
+
+
+def outcome(route: str | None, *attempts: AttemptRecord) -> Outcome:
+    output = {"reply": "r", "intent": "i"} if route else None
+    return Outcome(route, output, "0" * 64, None, False, (), attempts, (), {"config": "v1"}, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("tags", "keep_s"), [((), 7 * DAY_S), (("pii",), 2 * DAY_S), (("pii", "card"), None), (("card",), None)]
+)
+async def test_an_answer_is_kept_no_longer_than_retention_lets_the_content_of_its_tags_be(
+    tags: tuple[str, ...], keep_s: float | None
+) -> None:
+    store = Remembered(None)
+    shelf = AnswerShelf(store)
+    shelf.serve({"support": Keeping(7 * DAY_S, Rule(None, {"pii": 2, "card": 0}))})
+    shelf.recorded(replace(envelope_of(support()), tags=frozenset(tags)), outcome("cloud/primary"))
+    await shelf.close()
+    assert (store.keep_s if store.kept else None) == keep_s
+
+
+@pytest.mark.parametrize(
+    ("route", "attempt", "left"),
+    [
+        ("safe_default", AttemptRecord("cloud/primary", "refused", "for safety"), False),
+        (None, AttemptRecord("cloud/primary", "refused", "for safety"), False),
+        ("safe_default", AttemptRecord("cloud/primary", "failed", "timed out"), True),
+        ("local", AttemptRecord("local", "answered", "sure"), True),
+    ],
+)
+async def test_once_a_model_refuses_a_request_its_kept_answer_is_dropped(
+    route: str | None, attempt: AttemptRecord, left: bool
+) -> None:
+    """And not because an endpoint could not be reached: for that it is kept."""
+    store = Remembered(kept(0))
+    shelf = AnswerShelf(store)
+    shelf.serve({"support": Keeping(DAY_S)})
+    shelf.recorded(envelope_of(support()), outcome(route, attempt))
+    await shelf.close()
+    assert (store.kept is not None) == left
 
 
 @asynccontextmanager
