@@ -1,4 +1,4 @@
-"""`switchyard rollout start|status|wait|promote|resume|abort|tick`: a person's hand on the kept rollouts."""
+"""`switchyard rollout start|status|wait|promote|resume|abort`: a person's hand on the kept rollouts."""
 
 import getpass
 import json
@@ -34,7 +34,6 @@ def commands(root: typer.Typer) -> None:
     group.command("promote")(promote)
     group.command("resume")(resume)
     group.command("abort")(abort)
-    group.command("tick")(tick)
     root.add_typer(group, name="rollout")
 
 
@@ -154,27 +153,6 @@ def abort(component: ComponentName, reason: Reason = "aborted by hand", as_json:
     Example: switchyard rollout abort support/local --reason "complaints"
     """
     _asked(component, "abort", reason, as_json)
-
-
-def tick(as_json: Json = False) -> None:
-    """Judge every rollout that lives once, by what workers counted, and move it. May be repeated.
-
-    \b
-    Example: switchyard rollout tick --json
-    """
-    from registry.rollout_tick import tick as one_tick
-
-    with _opened() as kept:
-        done = [
-            ticked.shown() for ticked in one_tick(kept, by=f"controller of {_who()}"[:128], at_s=time.time())
-        ]
-    if as_json:
-        typer.echo(json.dumps(done, indent=2))
-    elif not done:
-        typer.echo("no rollout is under way")
-    else:
-        for one in done:
-            typer.echo(f"{one['component']}: {one['moved'] or one['outcome']}: {one['reason']}")
 
 
 def _asked(component: str, wish: str, reason: str, as_json: bool) -> None:

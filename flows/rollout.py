@@ -1,0 +1,74 @@
+"""The controller's flow: judge every rollout that lives, move it, and leave each step's numbers in Prefect.
+
+Scheduled every few seconds, and started by an event `switchyard.rollout`. Any number of runs may overlap:
+what one moved, the others leave alone. Killed at any moment, the next run goes on.
+"""
+
+import base64
+import io
+import re
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.events import DeploymentEventTrigger
+from prefect.runtime import flow_run
+
+from flows.rollout_steps import one_tick
+
+EVENT = "switchyard.rollout"
+
+
+@flow(name="rollouts", persist_result=False)
+def rollouts() -> list[dict[str, Any]]:
+    """One tick; returns what was seen and done of each rollout."""
+    done, led = one_tick(by=f"controller {flow_run.name}"[:128])
+    shown = [ticked.shown() | {"lead": led.get(ticked.rollout.component)} for ticked in done]
+    for one in shown:
+        publish(one)
+    return shown
+
+
+def serve_controller(every_s: float) -> None:
+    """Run the flow on its schedule and on events until stopped. Needs a Prefect server."""
+    trigger = DeploymentEventTrigger(expect={EVENT}, name="rollout event")
+    rollouts.serve(name="controller", interval=every_s, triggers=[trigger], print_starting_message=False)
+
+
+def publish(shown: dict[str, Any]) -> None:
+    """The step's numbers as a table, and both sides' rates as a picture."""
+    key = re.sub(r"[^a-z0-9]+", "-", f"rollout-{shown['component']}".lower())
+    said = f"{shown['component']}: {shown['moved'] or shown['outcome']}: {shown['reason']}"
+    create_table_artifact(shown["findings"], key=key, description=said[:500])
+    text = f"{said}\n\n![Both sides]({picture(shown)})"
+    create_markdown_artifact(
+        text, key=f"{key}-plot", description="Share of requests, stable beside candidate"
+    )
+
+
+def picture(shown: dict[str, Any]) -> str:
+    """Rates of both sides, with the standard error of each, as an address that holds the whole image."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    names = sorted({n for side in shown["sides"].values() for n in side if n != "keys"})
+    for offset, (variant, side) in enumerate(sorted(shown["sides"].items())):
+        rates = [_rate(side.get(name)) for name in names]
+        places = [place + 0.4 * offset for place in range(len(names))]
+        axes.bar(places, [r for r, _ in rates], 0.38, yerr=[e for _, e in rates], label=variant, capsize=3)
+    axes.set_xticks([place + 0.2 for place in range(len(names))], names, fontsize=8)
+    axes.set_ylabel("share of requests")
+    axes.set_title(f"{shown['component']} at {shown['weight_percent']:g} %", fontsize=9)
+    axes.legend(fontsize=8)
+    drawn = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(drawn)
+    return f"data:image/png;base64,{base64.b64encode(drawn.getvalue()).decode()}"
+
+
+def _rate(counts: dict[str, int] | None) -> tuple[float, float]:
+    if not counts or not counts["n"]:
+        return 0.0, 0.0
+    share = counts["hits"] / counts["n"]
+    return float(share), float((share * (1 - share) / counts["n"]) ** 0.5)
