@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from registry.errors import ModelNotFound, MoveRefused, PackageRefused, PlacingFailed, VersionRevoked
+from registry.evidence_check import check_evidence
 from registry.packages import VerifiedPackage
 from registry.records import NAME_PATTERN, ModelRef
 from registry.settings import RegistrySettings
@@ -133,11 +134,13 @@ def placed_package(ref: ModelRef, settings: RegistrySettings, alias: str = CHAMP
 
 
 def checked_package(folder: Path, name: str, settings: RegistrySettings, alias: str) -> VerifiedPackage:
-    """Verify any copy: signed as `name`, by a key that may for this stage now, and not revoked."""
+    """Verify any copy: signed as `name`, by a key that may for this stage now, not revoked, and with
+    evidence about these very files."""
     package = verify_package(folder, keys_for(settings, stage_of(alias)), name)
     if (why := read_trust(settings).why_version_barred(package.digest)) is not None:
         got, advice = f"{package.digest}, which {why}", "promote another version"
         raise PackageRefused(f"'{name}'", "digest of all files", "a version that may serve", got, advice)
+    check_evidence(package)
     return package
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 
 from registry.errors import PackageInvalid, RegistryError
+from registry.onnx_guard import check_onnx
 from registry.records import Prediction
 from registry.runtimes import Package
 from registry.runtimes.text_features import Block, Featuriser, TextTokenizer, join_fields
@@ -52,7 +53,9 @@ def open_package(package: Package) -> TextPredictor:
     manifest = package.manifest
     try:
         featuriser = open_featuriser(package.read(TOKENIZER), package.read(VOCABULARY))
-        predictor = TextPredictor(manifest.labels, manifest.inputs, featuriser, package.read(MODEL))
+        model = package.read(MODEL)
+        check_onnx(model, f"'{manifest.name}': {MODEL}")
+        predictor = TextPredictor(manifest.labels, manifest.inputs, featuriser, model)
         width = predictor.probabilities([{}]).shape[1]
     except RegistryError:
         raise

@@ -153,7 +153,10 @@ def test_an_unknown_kind_is_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda p: p.files.update({MODEL: b"not a graph"}), "no text classifier"),
+        (
+            lambda p: p.files.update({MODEL: b"not a graph"}),
+            "expected an ONNX model, got bytes that are none",
+        ),
         (lambda p: p.files.update({TOKENIZER: b"{}"}), "no text classifier"),
         (lambda p: p.files.update({VOCABULARY: b"[]"}), "no text classifier"),
         (lambda p: p.files.update({VOCABULARY: b"\xff"}), "no text classifier"),

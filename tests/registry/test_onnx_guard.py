@@ -1,0 +1,76 @@
+"""A model that reaches outside its file, or brings code of its own, is refused before it is opened."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from registry.errors import PackageInvalid
+from registry.onnx_guard import check_onnx
+
+
+def outside() -> TensorProto:
+    tensor = numpy_helper.from_array(np.ones(4, np.float32), "w")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "../../etc/passwd"), ("offset", "0"), ("length", "16")):
+        tensor.external_data.add(key=key, value=value)
+    return tensor
+
+
+def model(*nodes: onnx.NodeProto, tensors: tuple[TensorProto, ...] = (), domain: str = "") -> onnx.ModelProto:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in "xy")
+    graph = helper.make_graph(
+        list(nodes) or [helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y], list(tensors)
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid(domain, 17)])
+
+
+def branch(node: onnx.NodeProto) -> onnx.NodeProto:
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
+    inner = helper.make_graph([node], "inner", [], [y])
+    return helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+
+
+def test_a_plain_model_passes_with_its_tensors_inside() -> None:
+    weights = numpy_helper.from_array(np.ones(4, np.float32), "w")
+    check_onnx(model(tensors=(weights,)).SerializeToString(), "model.onnx")
+    check_onnx(model(branch(helper.make_node("Identity", ["x"], ["y"]))).SerializeToString(), "model.onnx")
+
+
+def with_function() -> onnx.ModelProto:
+    made = model()
+    made.functions.add(name="mine", domain="")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (model(tensors=(outside(),)), "data lies outside"),
+        (model(helper.make_node("Constant", [], ["y"], value=outside())), "data lies outside"),
+        (model(branch(helper.make_node("Constant", [], ["y"], value=outside()))), "data lies outside"),
+        (model(helper.make_node("Mine", ["x"], ["y"], domain="com.example")), "another domain"),
+        (model(branch(helper.make_node("Mine", ["x"], ["y"], domain="com.example"))), "another domain"),
+        (model(domain="com.microsoft"), "another domain"),
+        (with_function(), "functions and training graphs"),
+    ],
+)
+def test_data_elsewhere_and_code_of_others_are_refused(made: onnx.ModelProto, said: str) -> None:
+    with pytest.raises(PackageInvalid, match=rf"^model.onnx: .*{said}"):
+        check_onnx(made.SerializeToString(), "model.onnx")
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x80", b"not a model", b"\xff" * 40, bytes(1000)])
+def test_what_is_no_model_is_refused(raw: bytes) -> None:
+    with pytest.raises(PackageInvalid):
+        check_onnx(raw, "model.onnx")
+
+
+def test_a_model_that_was_cut_off_anywhere_in_its_graph_is_refused() -> None:
+    whole = model(tensors=(numpy_helper.from_array(np.ones(50, np.float32), "w"),))
+    whole.ClearField("opset_import")
+    raw = whole.SerializeToString()
+    for size in range(len(raw) - 200, len(raw), 7):
+        with pytest.raises(PackageInvalid):
+            check_onnx(raw[:size], "model.onnx")
