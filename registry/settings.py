@@ -1,13 +1,14 @@
 """Settings of this room: where keys, MLflow and placed models live. Nothing here makes a directory."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class RegistrySettings(BaseSettings):
-    """Read from `SWITCHYARD_HOME`, `SWITCHYARD_TRUST` and `SWITCHYARD_MLFLOW_TRACKING_URI`.
+    """Read from `SWITCHYARD_HOME`, `…_TRUST`, `…_MLFLOW_TRACKING_URI` and `…_SIGNING…`.
 
     `home` holds all state and is made absolute, so that a later change of directory moves nothing.
     The tracking URI may hold a password, and is therefore kept out of repr and errors.
@@ -20,6 +21,10 @@ class RegistrySettings(BaseSettings):
     home: Path = Field(default=Path(".switchyard"), validate_default=True)
     trust: Path = Field(default=Path(__file__).parent / "trust.yaml", validate_default=True)
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)
+    signing: Literal["key", "certificate", "keyless"] = "key"
+    signing_key: Path | None = None  # of the certificate
+    signing_certificate: Path | None = None
+    signing_chain: Path | None = None  # what leads from it to its authority, if anything does
 
     @field_validator("home", "trust")
     @classmethod

@@ -28,15 +28,18 @@ from registry.packages import (
     parse_manifest,
     read_regular,
 )
+from registry.settings import RegistrySettings
+from registry.signers import TrustedIdentity, certified, configured, has_certificate, signed_manifest
 
 MAX_SIGNATURE_BYTES = 1_000_000
 
 
-def sign_package(folder: Path, private_key: Path) -> str:
+def sign_package(folder: Path, private_key: Path, settings: RegistrySettings | None = None) -> str:
     """Sign every file of `folder` into its `model.sig` (replacing one), and return the package's digest.
 
-    `private_key` is the path of a PEM file. Raises `PackageInvalid` or `PackageRefused` when the folder
-    cannot be a package, `KeyUnusable` when the key cannot sign.
+    `private_key` is the path of a PEM file; `settings` may ask for a certificate or Sigstore instead.
+    Raises `PackageInvalid` or `PackageRefused` when the folder cannot be a package, `KeyUnusable`
+    when the key cannot sign.
     """
     from model_signing import hashing, signing  # takes over a second: not at import
 
@@ -45,11 +48,16 @@ def sign_package(folder: Path, private_key: Path) -> str:
     _checked_manifest(folder, files, shown)
     ours = hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
     try:
-        signer = signing.Config().set_hashing_config(ours).use_elliptic_key_signer(private_key=private_key)
+        config = signing.Config().set_hashing_config(ours)
+        if settings is None or settings.signing == "key":
+            signer = config.use_elliptic_key_signer(private_key=private_key)
+        else:
+            signer = configured(config, settings)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyUnusable(
-            f"keys/{private_key.name}: expected an EC private key, got none that signs"
-        ) from error
+        which = f"keys/{private_key.name}"
+        if settings is not None and settings.signing == "certificate":
+            which = "SWITCHYARD_SIGNING_KEY with its certificate"
+        raise KeyUnusable(f"{which}: expected an EC private key, got none that signs") from error
     # Beside the folder, since a half-written file inside it would be one that nobody signed.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".signing-") as scratch:
         written = Path(scratch) / SIGNATURE
@@ -67,7 +75,7 @@ def verify_package(folder: Path, trusted: Sequence[TrustedKey], expected_name: s
     shown = f"'{expected_name}' ({folder.name})"
     bundle = _read_bundle(folder / SIGNATURE, shown)
     key = _signer(bundle, trusted, shown)
-    signed = _signed_files(bundle, key, shown)
+    signed = _signed_files(bundle, key, shown, folder / SIGNATURE)
     _compare(signed, hash_files(folder, shown), shown)
     manifest = _checked_manifest(folder, signed, shown)
     if manifest.name != expected_name:
@@ -101,34 +109,52 @@ def _read_bundle(path: Path, shown: str) -> Any:  # a sigstore_models Bundle; mo
 
 
 def _signer(bundle: Any, trusted: Sequence[TrustedKey], shown: str) -> TrustedKey:
+    if has_certificate(bundle):
+        return _allowed(_certified(bundle, trusted, shown), shown)
     public_key = getattr(bundle.verification_material, "public_key", None)
     hint = getattr(public_key, "hint", None) or ""
     for key in trusted:
-        if key.hint == hint:
-            if key.barred:
-                got = f"one by key {key.key_id}, which {key.barred}"
-                advice = "place a version that a key in good standing signed; see `switchyard registry keys`"
-                raise SignatureRefused(
-                    shown, SIGNATURE, "a signature that the trust policy allows", got, advice
-                )
-            return key
+        if key.hint and key.hint == hint:
+            return _allowed(key, shown)
     known = ", ".join(key.key_id for key in trusted) or "none"
     got = f"one by an unknown key (its PEM has SHA-256 {hint[:16]}…)" if hint else "one that names no key"
     advice = "if you know the signer, put the public key into keys/trusted/; if not, do not use this copy"
     raise SignatureRefused(shown, SIGNATURE, f"a signature by a trusted key ({known})", got, advice)
 
 
-def _signed_files(bundle: Any, key: TrustedKey, shown: str) -> dict[str, str]:
-    """Name -> SHA-256 of what `key` signed, after the signature itself was checked."""
-    from model_signing._signing import sign_ec_key, sign_sigstore_pb
+def _certified(bundle: Any, trusted: Sequence[TrustedKey], shown: str) -> TrustedKey:
+    try:
+        key = certified(bundle, trusted)
+    except Exception as error:  # whatever a parser makes of hostile bytes is a refusal
+        raise SignatureRefused(
+            shown, SIGNATURE, "a certificate", f"something else ({type(error).__name__})"
+        ) from error
+    if key is None:
+        advice = "if you know the signer, add a line to trust.yaml; if not, do not use this copy"
+        raise SignatureRefused(
+            shown, SIGNATURE, "a certificate for a signer that trust.yaml names", "another name", advice
+        )
+    return key
 
-    # The public verifying.Config adds the signature's own ignore list to ours; its EC verifier, one
-    # layer down, only checks the signature and hands out what was signed.
+
+def _allowed(key: TrustedKey, shown: str) -> TrustedKey:
+    if key.barred:
+        got = f"one by key {key.key_id}, which {key.barred}"
+        advice = "place a version that a key in good standing signed; see `switchyard registry keys`"
+        raise SignatureRefused(shown, SIGNATURE, "a signature that the trust policy allows", got, advice)
+    return key
+
+
+def _signed_files(bundle: Any, key: TrustedKey, shown: str, signature: Path) -> dict[str, str]:
+    """Name -> SHA-256 of what `key` signed, after the signature itself was checked."""
+    # The public verifying.Config adds the signature's own ignore list to ours; its verifiers, one
+    # layer down, only check the signature and hand out what was signed.
     try:
         material, envelope = bundle.verification_material, bundle.dsse_envelope
-        outside = [getattr(material, part, None) for part in ("tlog_entries", "timestamp_verification_data")]
+        witnesses = ("tlog_entries", "timestamp_verification_data")  # Sigstore's, and what it verifies itself
+        outside = [] if isinstance(key, TrustedIdentity) else [getattr(material, w, None) for w in witnesses]
         plain = [signature.keyid for signature in envelope.signatures] == [""] and not any(outside)
-        manifest = sign_ec_key.Verifier(key.path).verify(sign_sigstore_pb.Signature(bundle))
+        manifest = signed_manifest(bundle, signature, key)
         how = dict(manifest.serialization_type)
         signed = {item.identifier: item.digest for item in manifest.resource_descriptors()}
         files = {name: digest.digest_hex for name, digest in signed.items() if digest.algorithm == "sha256"}

@@ -40,6 +40,27 @@ class Signer(_Strict):
         return self
 
 
+class _Named(_Strict):
+    """A signer who is named, not known by a key."""
+
+    identity: str = Field(min_length=1, max_length=500)
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    not_before: AwareDatetime | None = None
+    not_after: AwareDatetime | None = None
+
+
+class CertifiedSigner(_Named):
+    """Whoever holds a certificate with this name by the authority in keys/authorities/`authority`."""
+
+    authority: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\.pem$")
+
+
+class KeylessSigner(_Named):
+    """Whoever Sigstore certified as this identity (a mail address, a workflow), on the word of `issuer`."""
+
+    issuer: str = Field(pattern=r"^https://[^\s]{1,400}$")
+
+
 class RevokedKey(_Strict):
     key: KeyId
     reason: Reason
@@ -62,6 +83,8 @@ class Trust(Revocations):
 
     format_version: Literal[1]
     signers: tuple[Signer, ...] = Field(min_length=1)
+    certificates: tuple[CertifiedSigner, ...] = ()
+    identities: tuple[KeylessSigner, ...] = ()
 
     @model_validator(mode="after")
     def _one_line_a_key(self) -> "Trust":
@@ -81,11 +104,17 @@ class Trust(Revocations):
 
     def why_key_barred(self, key_id: str, own: bool, stage: Stage, now: datetime) -> str | None:
         """Why this key may not vouch for `stage` at `now` (aware), or None when it may."""
+        lines: Mapping[str, Signer] = {signer.key: signer for signer in self.signers}
+        line = lines.get(key_id) or lines.get(OWN if own else TRUSTED)
+        return self.why_line_barred(line, key_id, stage, now)
+
+    def why_line_barred(
+        self, line: Signer | _Named | None, key_id: str, stage: Stage, now: datetime
+    ) -> str | None:
+        """The same for a signer's own line of the policy; None is no line."""
         for revoked in self.revoked_keys:
             if revoked.key == key_id:
                 return f"was revoked: {revoked.reason}"
-        lines: Mapping[str, Signer] = {signer.key: signer for signer in self.signers}
-        line = lines.get(key_id) or lines.get(OWN if own else TRUSTED)
         if line is None:
             return "has no line in the trust policy"
         if stage not in line.stages:

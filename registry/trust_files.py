@@ -9,9 +9,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from registry.errors import TrustInvalid
+from registry.errors import KeyUnusable, TrustInvalid
 from registry.keys import PUBLIC, TrustedKey, trusted_keys
+from registry.keys import TRUSTED as TRUSTED_DIR
 from registry.settings import RegistrySettings
+from registry.signers import AUTHORITIES, SIGSTORE_TRUST, TrustedCertificate, TrustedIdentity, signer_id
 from registry.trust import Revocations, Stage, Trust, parse_revocations, parse_trust
 
 REVOKED = "revoked.json"
@@ -34,10 +36,31 @@ def keys_for(settings: RegistrySettings, stage: Stage, now: datetime | None = No
     """Every known key; those that may not vouch for `stage` now say why in `barred`."""
     trust, now = read_trust(settings), now or datetime.now(UTC)
     own = settings.keys_dir / PUBLIC
-    return tuple(
-        replace(key, barred=trust.why_key_barred(key.key_id, key.path == own, stage, now))
-        for key in trusted_keys(settings.keys_dir)
-    )
+    named = _named(trust, settings, stage, now)
+    try:
+        keys = trusted_keys(settings.keys_dir)
+    except KeyUnusable:
+        if not named or own.exists() or any((settings.keys_dir / TRUSTED_DIR).glob("*.pem")):
+            raise
+        keys = ()  # a machine that trusts certificates alone
+    barred = [trust.why_key_barred(key.key_id, key.path == own, stage, now) for key in keys]
+    return (*(replace(key, barred=why) for key, why in zip(keys, barred, strict=True)), *named)
+
+
+def _named(trust: Trust, settings: RegistrySettings, stage: Stage, now: datetime) -> list[TrustedKey]:
+    """The signers that the policy names by certificate and by identity."""
+    found: list[TrustedKey] = []
+    for line in trust.certificates:
+        key_id = signer_id("certificate", line.authority, line.identity)
+        barred = trust.why_line_barred(line, key_id, stage, now)
+        path = settings.keys_dir / AUTHORITIES / line.authority
+        found.append(TrustedCertificate(path, key_id, "", barred, identity=line.identity))
+    for who in trust.identities:
+        key_id = signer_id("keyless", who.issuer, who.identity)
+        barred = trust.why_line_barred(who, key_id, stage, now)
+        path = settings.keys_dir / SIGSTORE_TRUST
+        found.append(TrustedIdentity(path, key_id, "", barred, identity=who.identity, issuer=who.issuer))
+    return found
 
 
 def revoke(more: Revocations, settings: RegistrySettings) -> None:
