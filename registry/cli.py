@@ -1,4 +1,4 @@
-"""Commands of this room: `switchyard registry list|verify|keys|revoke|log`."""
+"""Commands of this room: `switchyard registry list|verify|keys|revoke|log|sbom`."""
 
 import json
 from dataclasses import asdict
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from registry.audit import CopyCheck, check_copies
+from registry.sbom_cli import sbom
 from registry.settings import RegistrySettings
 from registry.trust_cli import revoke, show_keys, show_log
 
@@ -21,6 +22,7 @@ def commands(root: typer.Typer) -> None:
     registry.command("keys")(show_keys)
     registry.command("revoke")(revoke)
     registry.command("log")(show_log)
+    registry.command("sbom")(sbom)
     root.add_typer(registry, name="registry")
 
 
