@@ -6,8 +6,7 @@ Both look at out-of-fold probabilities: what models that had not seen a row say 
   uncertainty in dataset labels"), as cleanlab has it.
 - Sources: of each, the share of rows whose label is not the most probable one, against that of all other
   sources: an exact binomial test, corrected for the number of sources (Holm 1979), and an effect over its
-  bound. From a source that is found out, every row that the models do not confirm is suspect; and all of
-  its rows, where they contradict most of what it says.
+  bound. From a source that is found out, every row that the models do not confirm is suspect.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,6 @@ from feature_checks.suspects import Bools, Floats, Ints, Suspect
 EFFECT = 0.1
 LEVEL = 0.01
 MIN_ROWS = 20
-MOSTLY = 0.5
 
 
 def label_errors(probabilities: Floats, given: Ints) -> list[Suspect]:
@@ -30,7 +28,7 @@ def label_errors(probabilities: Floats, given: Ints) -> list[Suspect]:
     if len(given) == 0:
         return []
     found: Bools = find_label_issues(
-        given, probabilities, filter_by="both", min_examples_per_class=1, n_jobs=1
+        given, probabilities, filter_by="prune_by_class", min_examples_per_class=1, n_jobs=1
     )
     why = "models that had not seen it are sure of another label"
     return [Suspect(int(row), "label_error", why) for row in np.flatnonzero(found)]
@@ -60,6 +58,6 @@ def unreliable_sources(
         if p_value >= LEVEL or share - usual < EFFECT:
             continue
         why = f"its source is contradicted in {share:.0%} of its labels, others in {usual:.0%}"
-        hit = (names == name) & (against | (share > MOSTLY))
-        found += [Suspect(int(row), "unreliable_source", why) for row in np.flatnonzero(hit)]
+        hit = np.flatnonzero((names == name) & against)
+        found += [Suspect(int(row), "unreliable_source", why) for row in hit]
     return found

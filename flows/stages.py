@@ -36,6 +36,10 @@ def _fit(job: Job) -> Mapping[str, Any]:
     return _step("fit")(job.build, job.usecase, job.params.of_kind(kind), job.params.seed)
 
 
+def _defer(job: Job) -> Mapping[str, Any]:
+    return _step("defer")(job.build, job.usecase, job.params.seed)
+
+
 def _sign(job: Job) -> Mapping[str, Any]:
     from registry.settings import RegistrySettings
 
@@ -70,13 +74,17 @@ STAGES: Mapping[str, Callable[[Job], Mapping[str, Any]]] = {
 }
 """In the order in which they run; flows/training.py is the same recipe as a Prefect flow."""
 
+BESIDE: Mapping[str, Callable[[Job], Mapping[str, Any]]] = {"defer": _defer}
+"""Reports that no model depends on."""
+
 
 def run_stage(name: str, usecase_name: str, which: Which, root: Path | None = None) -> Mapping[str, Any]:
     """Run one step in the build folder of a use case. Raises `StepError` for a step that is not known."""
-    if name not in STAGES:
-        raise StepError(f"no step '{name}'; steps in order: {', '.join(STAGES)}")
+    known = {**STAGES, **BESIDE}
+    if name not in known:
+        raise StepError(f"no step '{name}'; steps in order: {', '.join(known)}")
     usecase = load_usecase(usecase_name)
-    return STAGES[name](Job(build_dir(usecase_name, which, root), usecase, which, read_params()))
+    return known[name](Job(build_dir(usecase_name, which, root), usecase, which, read_params()))
 
 
 def _step(name: str) -> Callable[..., Mapping[str, Any]]:

@@ -16,6 +16,7 @@ class Fitted(Protocol):
 
     labels: tuple[str, ...]
     oof: np.ndarray  # (n, k): probabilities of each training row by models that did not see it
+    folds: np.ndarray  # (n,): rows of the same number were held out together
 
     def probabilities(self, rows: pd.DataFrame) -> np.ndarray:
         """Probabilities by the original model: shape (n, k)."""

@@ -40,6 +40,7 @@ class FittedText:
     corpus: Corpus  # of the training rows: its names say what the model's columns are
     embedding: Quantised
     tokenizer: bytes
+    folds: Ints  # (n,)
 
     def probabilities(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Probabilities by the matrices that were trained: shape (n, k)."""
@@ -81,13 +82,17 @@ def fit(rows: pd.DataFrame, usecase: UseCase, params: Mapping[str, Any], seed: i
         delayed(_learn_and_score)(corpus, embedding, truth, len(labels), recipe, seed + index, *split)
         for index, split in enumerate(work)
     )
+    held_out = np.zeros(len(rows), np.int64)
+    for number, (_, test) in enumerate(folds):
+        held_out[test] = number
     scores = (np.zeros((len(rows), len(labels))), np.zeros((len(rows), len(labels))))
-    for (_, test), (_, held_out) in zip(folds, results[:-1], strict=True):
-        for target, part in zip(scores, held_out, strict=True):
+    for (_, test), (_, found_scores) in zip(folds, results[:-1], strict=True):
+        for target, part in zip(scores, found_scores, strict=True):
             target[test] = part
     blend = _blend(scores, truth)
     model = replace(results[-1][0], blend=blend)
-    return FittedText(labels, _probabilities(scores, blend), inputs, model, corpus, quantised, tokenizer)
+    oof = _probabilities(scores, blend)
+    return FittedText(labels, oof, inputs, model, corpus, quantised, tokenizer, held_out)
 
 
 def _recipe(params: Mapping[str, Any]) -> Recipe:

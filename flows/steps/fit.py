@@ -20,7 +20,8 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
     """Train on prepared/train.parquet; write model/ (exported files), fit/oof.npz and fit/fit.json.
 
     `params` are those of the model kind. `oof.npz` holds `probabilities` (n, k) float64, each row
-    from models that did not see it, and `truth` (n,) int64, an index into fit.json's `labels`.
+    from models that did not see it, `truth` (n,) int64, an index into fit.json's `labels`, and `folds`
+    (n,) int64: rows of the same number were held out together.
     Returns what fit.json holds. Raises `StepError` when a label of the rows was not learned, or when
     exported and original model differ by more than 1e-4 anywhere.
     """
@@ -43,7 +44,12 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
             f"exported and original model differ by {difference:.2g}, expected at most {PARITY_LIMIT:g}; "
             f"the export of kind '{usecase.local.kind}' is wrong"
         )
-    np.savez(notes / "oof.npz", probabilities=np.asarray(fitted.oof, dtype=np.float64), truth=truth)
+    np.savez(
+        notes / "oof.npz",
+        probabilities=np.asarray(fitted.oof, dtype=np.float64),
+        truth=truth,
+        folds=np.asarray(fitted.folds, dtype=np.int64),
+    )
     found = {
         "kind": usecase.local.kind,
         "labels": labels,

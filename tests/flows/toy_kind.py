@@ -49,8 +49,10 @@ class Toy:
 
 
 class FittedToy:
-    def __init__(self, toy: Toy, oof: np.ndarray, inputs: Sequence[str], broken: bool) -> None:
-        self.labels, self.oof = toy.labels, oof
+    def __init__(
+        self, toy: Toy, oof: np.ndarray, inputs: Sequence[str], broken: bool, folds: np.ndarray
+    ) -> None:
+        self.labels, self.oof, self.folds = toy.labels, oof, folds
         self._toy, self._inputs, self._broken = toy, list(inputs), broken
 
     def probabilities(self, rows: pd.DataFrame) -> np.ndarray:
@@ -84,7 +86,7 @@ def fit(rows: pd.DataFrame, usecase: Any, params: Mapping[str, Any], seed: int) 
         model = _learn([fields[i] for i in seen], [truth[i] for i in seen], labels)
         for i in np.flatnonzero(fold == part):
             oof[i] = model.of(fields[i])
-    return FittedToy(_learn(fields, truth, labels), oof, inputs, bool(params.get("BREAK_EXPORT")))
+    return FittedToy(_learn(fields, truth, labels), oof, inputs, bool(params.get("BREAK_EXPORT")), fold)
 
 
 def open_package(package: Package) -> Toy:

@@ -1,0 +1,126 @@
+"""`python -m bench.poisoning`: a reviewer who lies, against the defence of `switchyard curate`.
+
+A tenth of all training labels is flipped at random, all by one of ten reviewers: `half` of the labels of one
+who gives a fifth of all, or `all` labels of one who gives a tenth. No row is trusted beforehand. Reported:
+how many of the flipped and of the good rows are quarantined, and how right a model is on the test rows that
+was trained on the rest, beside one trained on clean labels and one trained on the poisoned ones.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from feature_checks.datasets import default_cache_dir, load_labelled
+from feature_checks.labels import label_errors, unreliable_sources
+from feature_checks.suspects import Bools, Floats, Ints
+from feature_checks.usecase import UseCase, list_usecases, load_usecase
+from flows.params import read_params
+from flows.steps.fit import kind_module
+from flows.steps.rows import positions
+
+SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Poisoned:
+    """`given` labels by `sources`; `flipped` says which are lies."""
+
+    given: Ints
+    sources: list[str]
+    flipped: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Shares of rows quarantined, and shares right on test rows."""
+
+    scenario: str
+    seed: int
+    flipped_quarantined: float
+    good_quarantined: float
+    clean: float
+    poisoned: float
+    defended: float
+
+
+def poison(truth: Ints, labels: int, scenario: str, seed: int) -> Poisoned:
+    """Flip `SHARE` of all labels, each to another one by lot, within the rows of reviewer `r0`."""
+    draw = np.random.default_rng(seed)
+    rank = draw.permutation(len(truth))
+    fifth = scenario == "half"
+    number = np.where(rank % 5 == 0, 0, 1 + rank % 9) if fifth else rank % 10
+    mine = np.flatnonzero(number == 0)
+    lies = draw.choice(mine, min(len(mine), round(SHARE * len(truth))), replace=False)
+    flipped = np.zeros(len(truth), bool)
+    flipped[lies] = True
+    given = truth.copy()
+    given[flipped] = (truth[flipped] + draw.integers(1, labels, int(flipped.sum()))) % labels
+    return Poisoned(given, [f"r{one}" for one in number], flipped)
+
+
+def quarantined(probabilities: Floats, made: Poisoned) -> Bools:
+    """The rows that the defence holds back."""
+    found = label_errors(probabilities, made.given)
+    found += unreliable_sources(probabilities, made.given, made.sources)
+    held = np.zeros(len(made.given), bool)
+    held[[one.row for one in found]] = True
+    return held
+
+
+def measure(usecase: UseCase, data: Any, scenario: str, seed: int) -> Found:
+    """One scenario with one seed: three trainings."""
+    if usecase.local is None:
+        raise SystemExit(f"use case '{usecase.name}' has no local model")
+    kind, params = kind_module(usecase.local.kind), read_params().of_kind(usecase.local.kind)
+    labels = sorted(set(data.train[usecase.label].tolist()))
+    truth = positions(data.train[usecase.label].tolist(), labels)
+    made = poison(truth, len(labels), scenario, seed)
+    lied = data.train.assign(**{usecase.label: [labels[one] for one in made.given]})
+
+    def right(fitted: Any) -> float:
+        said = np.asarray(fitted.labels, object)[fitted.probabilities(data.test).argmax(axis=1)]
+        return float((said == data.test[usecase.label].to_numpy(object)).mean())
+
+    clean = kind.fit(data.train, usecase, params, seed)
+    poisoned = kind.fit(lied, usecase, params, seed)
+    held = quarantined(poisoned.oof, made)
+    defended = kind.fit(lied[~held], usecase, params, seed)
+    caught, lost = float(held[made.flipped].mean()), float(held[~made.flipped].mean())
+    return Found(scenario, seed, caught, lost, right(clean), right(poisoned), right(defended))
+
+
+def main() -> int:
+    """Run it; one line a scenario and seed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.poisoning", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--usecase", default=(list_usecases() or [""])[0])
+    parser.add_argument("--data", choices=["sample", "full"], default="full")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
+    parser.add_argument("--scenarios", nargs="+", choices=["half", "all"], default=["half", "all"])
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    usecase = load_usecase(asked.usecase)
+    data = load_labelled(usecase, asked.data, default_cache_dir())
+    for scenario in asked.scenarios:
+        for seed in asked.seeds:
+            found = measure(usecase, data, scenario, seed)
+            sys.stdout.write(json.dumps(asdict(found)) + "\n" if asked.json else _line(found))
+            sys.stdout.flush()
+    return 0
+
+
+def _line(found: Found) -> str:
+    return (
+        f"{found.scenario}, seed {found.seed}: quarantined {found.flipped_quarantined:.1%} of the flipped "
+        f"and {found.good_quarantined:.1%} of the good rows; right on test rows: clean {found.clean:.2%}, "
+        f"poisoned {found.poisoned:.2%}, defended {found.defended:.2%}\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
