@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from feature_checks.datasets import default_cache_dir, load_labelled
-from feature_checks.labels import label_errors, unreliable_sources
+from feature_checks.labels import label_suspects
 from feature_checks.suspects import Bools, Floats, Ints
 from feature_checks.usecase import UseCase, list_usecases, load_usecase
 from flows.params import read_params
@@ -64,8 +64,7 @@ def poison(truth: Ints, labels: int, scenario: str, seed: int) -> Poisoned:
 
 def quarantined(probabilities: Floats, made: Poisoned) -> Bools:
     """The rows that the defence holds back."""
-    found = label_errors(probabilities, made.given)
-    found += unreliable_sources(probabilities, made.given, made.sources)
+    found = label_suspects(probabilities, made.given, made.sources)
     held = np.zeros(len(made.given), bool)
     held[[one.row for one in found]] = True
     return held

@@ -21,6 +21,18 @@ LEVEL = 0.01
 MIN_ROWS = 20
 
 
+def label_suspects(
+    probabilities: Floats, given: Ints, sources: Sequence[str], trusted: frozenset[str] = frozenset()
+) -> list[Suspect]:
+    """Unreliable sources first; then label errors among the rows of all others: one who lies must not make
+    the labels of everybody else look doubtful."""
+    found = unreliable_sources(probabilities, given, sources, trusted)
+    accused = {sources[one.row] for one in found}
+    rest = np.array([row for row, name in enumerate(sources) if name not in accused], np.int64)
+    errors = label_errors(probabilities[rest], given[rest])
+    return found + [Suspect(int(rest[one.row]), one.check, one.why) for one in errors]
+
+
 def label_errors(probabilities: Floats, given: Ints) -> list[Suspect]:
     """Rows whose label is most likely wrong. Shapes (n, k) and (n,)."""
     from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]  # it ships no types
@@ -28,7 +40,7 @@ def label_errors(probabilities: Floats, given: Ints) -> list[Suspect]:
     if len(given) == 0:
         return []
     found: Bools = find_label_issues(
-        given, probabilities, filter_by="prune_by_class", min_examples_per_class=1, n_jobs=1
+        given, probabilities, filter_by="both", min_examples_per_class=1, n_jobs=1
     )
     why = "models that had not seen it are sure of another label"
     return [Suspect(int(row), "label_error", why) for row in np.flatnonzero(found)]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from feature_checks.floods import near_duplicates, strange_bursts
-from feature_checks.labels import label_errors, unreliable_sources
+from feature_checks.labels import label_suspects
 from feature_checks.suspects import Suspect
 from feature_checks.usecase import UseCase
 from flows.vectors import text_inputs, unit_vectors
@@ -33,8 +33,7 @@ def suspects(
     probabilities, given = _out_of_fold(both, usecase, params, seed)
     said = curated["source"].astype(str).tolist()
     sources = [BASE] * len(base) + said
-    found = unreliable_sources(probabilities, given, sources, frozenset({BASE}))
-    found += label_errors(probabilities, given)
+    found = label_suspects(probabilities, given, sources, frozenset({BASE}))
     ours = [Suspect(one.row - len(base), one.check, one.why) for one in found if one.row >= len(base)]
     inputs = list(text_inputs(usecase))
     if inputs:

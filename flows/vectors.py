@@ -19,15 +19,10 @@ def unit_vectors(rows: "pd.DataFrame", usecase: UseCase) -> "npt.NDArray[np.floa
     """Mean embedding of each row's texts, of length 1: (n, 256); (n, 0) for a use case without texts."""
     import numpy as np
 
-    from flows.kinds.text_corpus import read_texts, read_wordllama
-    from registry.runtimes.text_features import TextTokenizer, clean
+    from flows.embedding import open_embedder
+    from flows.kinds.text_corpus import read_texts
 
     inputs = text_inputs(usecase)
     if not inputs or not len(rows):
         return np.zeros((len(rows), 0))
-    quantised, tokenizer = read_wordllama()
-    table, tokens = quantised.table(), TextTokenizer(tokenizer)
-    found = np.stack([table[tokens(clean(text))].mean(axis=0) for text in read_texts(rows, inputs)])
-    found = found.astype(np.float64)
-    found /= np.linalg.norm(found, axis=1, keepdims=True) + 1e-12
-    return found
+    return open_embedder()(read_texts(rows, inputs))

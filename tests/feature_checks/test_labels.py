@@ -5,7 +5,7 @@ import pytest
 
 from feature_checks.floods import near_duplicates, strange_bursts
 from feature_checks.influence import balanced, capped
-from feature_checks.labels import label_errors, unreliable_sources
+from feature_checks.labels import label_errors, label_suspects, unreliable_sources
 
 LABELS = 8
 
@@ -99,3 +99,19 @@ def test_caps_hold_for_every_label_and_leave_small_groups_alone() -> None:
     chosen = balanced(labels, weak, 10, seed=1)
     assert (chosen[:40].sum(), chosen[40:].sum()) == (10, 6)
     assert not any(weak[row] for row in np.flatnonzero(chosen[:40]))
+
+
+def test_a_liar_does_not_make_the_labels_of_others_doubtful() -> None:
+    """Even where only the liar uses a label, and where all rows are the liar's."""
+    n = 2000
+    wrong = np.arange(n) % 10 == 0
+    probabilities, given = table(n, wrong)
+    given[(given == LABELS - 1) & ~wrong] = 0
+    given[wrong] = LABELS - 1
+    sources = ["mallory" if one else "r1" for one in wrong]
+    found = label_suspects(probabilities, given, sources)
+    assert {one.row for one in found if one.check == "unreliable_source"} <= set(
+        np.flatnonzero(wrong).tolist()
+    )
+    assert sum(not wrong[one.row] for one in found) <= 0.15 * n
+    assert label_suspects(probabilities, given, ["mallory"] * n)
