@@ -7,6 +7,7 @@ from registry import promoting
 from registry.errors import PromotionRefused
 from registry.placing import bring, place
 from registry.promotion import Gate, PromotionDecision
+from registry.quick_reads import QuickReads
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
 from registry.store import Registry
@@ -21,7 +22,7 @@ def look(
     """The version that is asked for, whether it may move to `to`, and the champion it was judged against."""
     usecase, name = _model(usecase_name)
     settings = RegistrySettings()
-    registry = Registry(settings)
+    registry = QuickReads(settings)
     ref = _asked(name, version, alias, registry)
     decision, champion = _judged(ref, to, usecase, settings, registry)
     return ref, decision, champion
@@ -79,14 +80,14 @@ def set_freeze(usecase_name: str, reason: str, *, on: bool) -> str:
 
 
 def _judged(
-    ref: ModelRef, to: str, usecase: UseCase, settings: RegistrySettings, registry: Registry
+    ref: ModelRef, to: str, usecase: UseCase, settings: RegistrySettings, registry: Registry | QuickReads
 ) -> tuple[PromotionDecision, ModelRef | None]:
     package = bring(ref, settings, registry, "candidate")
     judged = judge(package, to, usecase, settings, champion_of(ref.name, settings, registry))
     return judged.decision, judged.champion
 
 
-def _asked(name: str, version: int | None, alias: str | None, registry: Registry) -> ModelRef:
+def _asked(name: str, version: int | None, alias: str | None, registry: Registry | QuickReads) -> ModelRef:
     if version is not None and alias is not None:
         raise PromotionRefused("expected --version or --alias, got both")
     if alias is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import ModelNotFound, PackageRefused, PlacingFailed, RegistryError, RegistryUnavailable
+from registry.evidence import STATEMENT
 from registry.mlflow_answers import aliases_of, artifact_path, listed, nothing_yet, ref_of
 from registry.moves import CHAMPION, PREVIOUS, check_move, tag_of
 from registry.reach import check_reachable, is_server, shown, sqlite_file
@@ -80,6 +81,8 @@ class Registry:
             "signer_key_id": package.key_id,
             "kind": package.manifest.kind,
         }
+        if STATEMENT in package.files:
+            ref_tags["evidence"] = package.files[STATEMENT]
         with self._asking(f"registering '{name}'") as client:
             self._ensure_model(client, name, tags["use_case"])
             if found := self._versions_with(client, name, package.digest):

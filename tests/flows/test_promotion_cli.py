@@ -29,7 +29,8 @@ NAME = "parcels-kind"
 @pytest.fixture
 def held(built: Path, parcels: UseCase, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     """Version 1 leads. Version 2 makes the same guesses, version 3 is worse; nobody was asked about those."""
-    monkeypatch.setattr(promotion_commands, "Registry", lambda settings: shelf)
+    for reads in ("Registry", "QuickReads"):
+        monkeypatch.setattr(promotion_commands, reads, lambda settings: shelf)
     publish(built, parcels, shelf)
     frozen = parcels.model_copy(update={"promotion": PromotionSpec(freeze="for this test")})
     params = built / "fit" / "fit.json"

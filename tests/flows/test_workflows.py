@@ -95,7 +95,8 @@ def run_workflow(name: str, before: Mapping[str, Callable[[], None]] | None = No
 def ready(built: Path, parcels: UseCase, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     """A use case whose version 1 leads, and training that takes no Prefect."""
     monkeypatch.delenv("SWITCHYARD_DATABASE_URL", raising=False)
-    monkeypatch.setattr(promotion_commands, "Registry", lambda settings: shelf)
+    for reads in ("Registry", "QuickReads"):
+        monkeypatch.setattr(promotion_commands, reads, lambda settings: shelf)
     monkeypatch.setattr(store, "Registry", lambda settings: shelf)
     publish(built, parcels, shelf)
 

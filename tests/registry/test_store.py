@@ -20,6 +20,7 @@ from registry.errors import (
 from registry.keys import SigningKeys, TrustedKey, ensure_signing_keys
 from registry.placing import place, placed_package, placed_ref, refused_move
 from registry.promoting import withdraw
+from registry.quick_reads import QuickReads
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
 from registry.signing import sign_package, verify_package
@@ -413,3 +414,27 @@ def test_a_withdrawn_alias_means_nothing_and_cannot_be_set_again_without_a_promo
         registry.resolve(name, "canary")
     with pytest.raises(ModelNotFound):
         placed_ref(name, "canary", stored)
+
+
+def test_the_quick_reads_say_what_mlflow_says_and_refuse_what_it_refuses(
+    registry: Registry, stored: RegistrySettings, make_package: MakePackage, name: str
+) -> None:
+    first = registry.register(make_package(name=name), name, {}, TAGS)
+    second = registry.register(make_package(name=name, contract_version="second"), name, {}, TAGS)
+    move(registry, stored, first)
+    quick = QuickReads(stored)
+    assert quick.resolve(name, "champion") == first
+    assert (quick.version(name, 1), quick.newest(name)) == (first, second)
+    registry.set_alias(name, "champion", second.version)
+    with pytest.raises(MoveRefused):
+        quick.resolve(name, "champion")
+    registry._connected.delete_model_version(name, "2")
+    assert quick.newest(name) == first
+    for asked in (
+        lambda: quick.version(name, 2),
+        lambda: quick.resolve(name, "canary"),
+        lambda: quick.newest("no"),
+    ):
+        with pytest.raises(ModelNotFound):
+            asked()
+    assert quick._slow is None
