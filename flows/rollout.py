@@ -4,19 +4,26 @@ Scheduled every few seconds, and started by an event `switchyard.rollout`. Any n
 what one moved, the others leave alone. Killed at any moment, the next run goes on.
 """
 
+import asyncio
 import base64
 import io
+import logging
 import re
+from contextlib import suppress
 from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.events import DeploymentEventTrigger
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.runtime import flow_run
 
 from flows.rollout_steps import one_tick
 
+log = logging.getLogger(__name__)
+
 EVENT = "switchyard.rollout"
+LISTEN_AGAIN_S = 5.0
 
 
 @flow(name="rollouts", persist_result=False)
@@ -29,10 +36,34 @@ def rollouts() -> list[dict[str, Any]]:
     return shown
 
 
-def serve_controller(every_s: float) -> None:
-    """Run the flow on its schedule and on events until stopped. Needs a Prefect server."""
-    trigger = DeploymentEventTrigger(expect={EVENT}, name="rollout event")
-    rollouts.serve(name="controller", interval=every_s, triggers=[trigger], print_starting_message=False)
+async def control(every_s: float) -> None:
+    """A run of the flow every `every_s` seconds, and at once on an event, until cancelled. Needs a Prefect
+    server. A run that fails is shown there, and the next one goes on."""
+    wake = asyncio.Event()
+    listening = asyncio.create_task(_listen(wake))
+    try:
+        while True:
+            wake.clear()
+            try:
+                await asyncio.to_thread(rollouts)
+            except Exception as error:  # noqa: BLE001  — a store that is away comes back
+                log.error("a tick failed: %s", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), every_s)
+    finally:
+        listening.cancel()
+
+
+async def _listen(wake: asyncio.Event) -> None:
+    wanted = EventFilter(event=EventNameFilter(name=[EVENT]))
+    while True:
+        try:
+            async with get_events_subscriber(filter=wanted) as events:
+                async for _ in events:
+                    wake.set()
+        except Exception as error:  # noqa: BLE001  — without events the schedule is left
+            log.warning("events of Prefect cannot be read (%s); ticking by time alone", type(error).__name__)
+        await asyncio.sleep(LISTEN_AGAIN_S)
 
 
 def publish(shown: dict[str, Any]) -> None:

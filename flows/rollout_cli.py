@@ -1,6 +1,8 @@
 """`switchyard rollout tick|controller`: the controller once, or as long as it is left running."""
 
+import asyncio
 import json
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -53,8 +55,9 @@ def controller(
     from registry.settings import RegistrySettings
 
     with prefect_api(RegistrySettings().home) as wait_ready:
-        from flows.rollout import serve_controller  # brings Prefect, which reads its settings on import
+        from flows.rollout import control  # brings Prefect, which reads its settings on import
 
         wait_ready()
         typer.echo(f"ticking every {every_s:g} s; Ctrl-C stops", err=True)
-        serve_controller(every_s)
+        with suppress(KeyboardInterrupt):
+            asyncio.run(control(every_s))

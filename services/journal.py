@@ -210,7 +210,7 @@ def decision_record(envelope: Envelope, outcome: Outcome) -> dict[str, Any]:
         "versions": dict(outcome.versions),
         "cost_usd": outcome.cost_usd,
         **({} if outcome.stream is None else {"stream": asdict(outcome.stream)}),
-        **({"rollouts": [asdict(one) for one in outcome.variants]} if outcome.variants else {}),
+        **({"rollouts": [one.plain for one in outcome.variants]} if outcome.variants else {}),
     }
 
 

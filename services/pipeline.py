@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from services.attempts import attempt_in_order
 from services.errors import DemandUnmet, NotFound, NothingMayAnswer, StreamBroken
@@ -72,9 +71,8 @@ class Pipeline:
         tried, given = await attempt_in_order(prepared, plan, envelope, call.deadline, flow)
         tried = explained(prepared, plan, envelope, tried)
         stream = flow.ended(None if given else tried[-1].reason) if flow else None
-        outcome = synthesise(prepared.usecase.version, tried, given, stream)
-        if divided:
-            outcome = replace(outcome, variants=divided.records())
+        variants = divided.records() if divided else ()
+        outcome = synthesise(prepared.usecase.version, tried, given, stream, variants)
         appended = await self._journal.append(envelope, outcome)
         self._tell_observers(envelope, outcome)
         review = wanted(prepared.usecase.review, envelope, outcome, self._hash_key)

@@ -8,7 +8,6 @@ a card number can be found from a plain hash by trying.
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def receipt_claims(
         "journal": {"file": appended.file, "seq": appended.seq, "hash": appended.hash},
     }
     if outcome.variants:
-        claims["rollouts"] = [asdict(one) for one in outcome.variants]
+        claims["rollouts"] = [one.plain for one in outcome.variants]
     return claims
 
 

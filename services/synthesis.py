@@ -62,6 +62,7 @@ def synthesise(
     tried: Sequence[AttemptRecord],
     given: Given | None,
     stream: Streamed | None = None,
+    variants: tuple[VariantRecord, ...] = (),
 ) -> Outcome:
     """Put together the outcome of `tried`, whose last attempt gave the answer if there is one."""
     attempts = tuple(tried)
@@ -69,7 +70,7 @@ def synthesise(
     cost = _total([attempt.cost_usd for attempt in attempts])
     if given is None:
         versions = {"config": config_version}
-        return Outcome(None, None, None, None, True, reasons, attempts, (), versions, cost, stream)
+        return Outcome(None, None, None, None, True, reasons, attempts, (), versions, cost, stream, variants)
     answer, target = given.answer, given.target
     versions = {"config": config_version, **target.versions}
     if answer.model is not None:
@@ -87,6 +88,7 @@ def synthesise(
         versions=versions,
         cost_usd=cost,
         stream=stream,
+        variants=variants,
     )
 
 

@@ -152,6 +152,15 @@ class VariantRecord:
     why: str
     failed: str | None = None
 
+    @property
+    def plain(self) -> dict[str, str | None]:
+        """As journal and receipt have it."""
+        return {
+            "component": self.component, "rollout": self.rollout, "step": self.step,
+            "variant": str(self.variant), "version": self.version, "why": str(self.why),
+            "failed": self.failed,
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

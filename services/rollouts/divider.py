@@ -22,14 +22,19 @@ class Side(Protocol):
     def of(self, prepared: PreparedUseCase) -> PreparedUseCase: ...
 
 
-@dataclass(frozen=True, slots=True)
 class TargetSide:
     """A side that is other targets in the same plan: a local model, or cloud models."""
 
-    targets: Mapping[str, Target]
+    def __init__(self, targets: Mapping[str, Target]) -> None:
+        self.targets = targets
+        self._last: tuple[PreparedUseCase, PreparedUseCase] | None = None
 
     def of(self, prepared: PreparedUseCase) -> PreparedUseCase:
-        return replace(prepared, targets={**prepared.targets, **self.targets})
+        """Made once for each use case as it is served, and not for each request."""
+        last = self._last
+        if last is None or last[0] is not prepared:
+            last = self._last = prepared, replace(prepared, targets={**prepared.targets, **self.targets})
+        return last[1]
 
 
 @dataclass(frozen=True, slots=True)

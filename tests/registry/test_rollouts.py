@@ -25,6 +25,8 @@ from registry.rollout_errors import RolloutNotFound, RolloutRaced, RolloutRefuse
 from registry.rollout_moves import ask, follow
 from registry.rollout_rule import Finding, Outcome, Verdict
 from registry.rollout_store import Rollouts, RolloutSettings
+from registry.rollout_tallies import RolloutTallies
+from registry.switches import Switches
 
 POSTGRES_URL = os.environ.get("SWITCHYARD_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 CONTRACTS = {"7": "c1", "8": "c1", "9": "c2"}
@@ -327,6 +329,8 @@ def test_a_controller_killed_in_the_middle_of_a_move_leaves_the_rollout_before_i
 import os, signal, sys
 from pathlib import Path
 from registry.rollout import Move, move
+from registry.rollout_tallies import RolloutTallies
+from registry.switches import Switches
 from registry.rollout_store import Rollouts
 note = Rollouts._note
 def dying(self, *given):
@@ -377,3 +381,20 @@ def test_settings_name_the_store_and_hide_its_password(
     with pytest.raises(ValidationError, match="expected postgresql") as caught:
         RolloutSettings()
     assert "planted" not in str(caught.value)
+
+
+def test_a_store_of_the_form_before_is_migrated_with_all_that_is_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "rollouts.db"
+    with Rollouts(file) as kept:
+        rollout = begin(kept)
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE rollouts_form SET form = 1"))
+        for table in ("rollout_counts", "rollout_keys", "rollout_budgets", "switches"):
+            connection.execute(text(f"DROP TABLE {table}"))
+    engine.dispose()
+    with Rollouts(file) as kept:
+        assert kept.live() == [rollout]
+        assert kept.served() == [rollout]
+        assert not RolloutTallies(kept.database).frozen("desk", "2026-01-01")
+        assert Switches(kept.database).killed() == frozenset()
