@@ -44,6 +44,7 @@ class DataFiles:
     sample: Path
     train: Path | None = None
     test: Path | None = None
+    added: Path | None = None  # rows to learn from beside those, of our own columns
 
     def names(self) -> dict[str, str]:
         """The file of each split, for people."""
@@ -80,7 +81,19 @@ def read_splits(usecase: UseCase, files: DataFiles, strict: bool = True) -> Labe
         ours, theirs = full(usecase)
         train = read_table(files.train, ours.format, ours.columns, expected)
         test = read_table(files.test, theirs.format, theirs.columns, expected)
+    if files.added:
+        train = _joined(train, read_table(files.added, expected=expected))
     return LabelledData(train, test, outside)
+
+
+def _joined(train: "pd.DataFrame", added: "pd.DataFrame") -> "pd.DataFrame":
+    """Both, the added ones behind: their places count on from the last line of the first file."""
+    import pandas as pd
+
+    behind = added.set_axis(added.index + int(train.index.max() if len(train) else 0))
+    joined: pd.DataFrame = pd.concat([train, behind])
+    joined.index.name = train.index.name
+    return joined
 
 
 def training_rows(usecase: UseCase, data: LabelledData) -> tuple[LabelledData, Repeats]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_ROWS = 20_000
-"""A window of so many rows tells all that the measures can find; more would only cost time."""
+"""The newest so many may be asked for, and fit into memory."""
+SAMPLE = 5000
 _SEED = 0
 
 
@@ -48,7 +49,7 @@ def newest(blocks: Iterable[Block], count: int) -> Window:
     return _window(kept, rows, len(rows), _routes(rows))
 
 
-def since(blocks: Iterable[Block], moment: str, most: int = MOST_ROWS) -> Window:
+def since(blocks: Iterable[Block], moment: str, most: int = SAMPLE) -> Window:
     """A random sample of at most `most` decisions from `moment` (ISO 8601, UTC) on; the same at each call."""
     import pyarrow as pa
     from pyarrow import compute

@@ -13,6 +13,7 @@ from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from flows.alarms import Alarm
 from flows.steps.files import read_json
 
 
@@ -68,6 +69,48 @@ def publish_registered(usecase: str, found: Mapping[str, Any]) -> None:
         return
     text = f"{what}\n\nMLflow run `{run_id}`; `switchyard up` starts MLflow's UI."
     create_markdown_artifact(text, key=_key(usecase, "mlflow-run"), description=what)
+
+
+def publish_monitoring(
+    usecase: str, found: Mapping[str, Any], alarm: Alarm | None, report: Path | None
+) -> None:
+    """The verdict and what it started, every feature as a table, and the way to Evidently's report."""
+    rows = [{name: value for name, value in one.items() if name != "examples"} for one in found["features"]]
+    create_table_artifact(
+        rows, key=_key(usecase, "drift-features"), description="Every feature, the furthest first"
+    )
+    said = [f"**{'Drift' if found['drifted'] else 'No drift'}**: {found['reason']}", ""]
+    said += [
+        f"- {one['feature']}: {', '.join(one['examples'])}" for one in found["features"] if one["drifted"]
+    ]
+    said += [f"- not measured: {name}: {why}" for name, why in found["unmeasured"].items()]
+    if alarm is not None:
+        does = (
+            "starts a retraining"
+            if alarm.state == "pending"
+            else f"starts nothing: {'; '.join(alarm.refused)}"
+        )
+        said += ["", f"Alarm `{alarm.id}` {does}."]
+    text, what = "\n".join(said), "Has the traffic moved away from the training data?"
+    create_markdown_artifact(text, key=_key(usecase, "drift"), description=what)
+    if report is not None:
+        create_link_artifact(
+            report.as_uri(),
+            "Evidently's report",
+            key=_key(usecase, "drift-report"),
+            description="Figures, no texts",
+        )
+
+
+def publish_retraining(usecase: str, alarm: Alarm | None, outcome: str) -> None:
+    """Why this run was, with the way to the run that found the drift, and what came of it."""
+    why = "Started by hand."
+    if alarm is not None:
+        why = f"Alarm `{alarm.id}`: {alarm.reason}"
+        if alarm.monitored_by:
+            why += f" ([the monitoring run](/runs/flow-run/{alarm.monitored_by}))"
+    text = f"{why}\n\n{outcome}"
+    create_markdown_artifact(text, key=_key(usecase, "retraining"), description="Cause and outcome")
 
 
 def _key(usecase: str, what: str) -> str:

@@ -1,6 +1,7 @@
-"""Commands of this room: `switchyard demo | up | train | curate | monitor | stage | contract`."""
+"""Commands of this room: `switchyard demo | up | train | curate | monitor | retrain | stage | contract`."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -15,6 +16,7 @@ def commands(root: typer.Typer) -> None:
     root.command("train")(train)
     root.command("curate")(curate)
     root.command("monitor")(monitor)
+    root.command("retrain")(retrain)
     root.command("stage")(stage)
     contracts = typer.Typer(help="Do data, model and endpoints fit together?", no_args_is_help=True)
     contracts.callback()(lambda: None)  # so that `test` stays a word of its own
@@ -146,6 +148,28 @@ def contract_test(
 
     if not contract_command.run(name, alias, build, as_json):
         raise typer.Exit(1)
+
+
+def retrain(
+    name: Annotated[
+        str, typer.Argument(metavar="USECASE", help="The use case whose local model to retrain.")
+    ],
+    data: Annotated[
+        Literal["auto", "sample", "full"], typer.Option(help="The base data, as `switchyard train` has it.")
+    ] = "auto",
+    snapshot: Annotated[
+        Path | None, typer.Option(help="A folder that `switchyard curate` made; default: the newest.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a candidate on the base data and a snapshot; into `shadow` if it is better, never champion.
+
+    \b
+    Example: switchyard retrain support --data sample
+    """
+    from flows import retrain_command
+
+    retrain_command.run(name, data, snapshot, as_json)
 
 
 def stage(

@@ -27,6 +27,7 @@ class Findings:
     verdict: DriftVerdict
     window: Window = field(repr=False)
     features: Mapping[str, Feature] = field(repr=False)
+    reference: Mapping[str, Feature] = field(repr=False)
     unmeasured: Mapping[str, str]
 
     @property
@@ -96,10 +97,15 @@ def judge(
         raise DriftInputError(
             f"usecase.yaml: monitoring.bounds: '{unknown[0]}' is no feature; features: {names}"
         )
+    if not shared:
+        few = DriftVerdict(
+            False, f"not known: at least {least} rows of a feature are needed", len(window.rows)
+        )
+        return Findings(few, window, now, known, unmeasured)
     verdict = drift_verdict(
         {name: known[name] for name in shared}, {name: now[name] for name in shared}, bounds, min_rows=least
     )
-    return Findings(verdict, window, now, unmeasured)
+    return Findings(verdict, window, now, known, unmeasured)
 
 
 def _features(

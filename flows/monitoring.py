@@ -1,15 +1,15 @@
 """The monitoring flow: the newest decisions of a use case against what its model was trained on.
 
-read the reference -> read the window -> judge -> publish
+read the reference -> read the window -> judge -> report -> alarm (an outbox row, then an event)
 
 Needs the placed champion and the journal of this machine, and neither MLflow nor a network.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from feature_checks.drift_reference import ARRAYS, VALUES, Reference, read_reference
@@ -17,10 +17,15 @@ from feature_checks.errors import DriftInputError
 from feature_checks.journal_columns import decision_blocks
 from feature_checks.journal_window import Window, newest, since
 from feature_checks.usecase import UseCase, load_usecase
+from flows import artifacts
+from flows.alarm_store import AlarmStore
+from flows.alarms import Alarm
+from flows.drift_report import write_report
 from flows.embedding import open_embedder
 from flows.errors import StepError
 from flows.judging import Findings, judge
 from flows.reviewed import reviewed_wrong
+from flows.trigger import announce, start_pending
 from registry.packages import VerifiedPackage
 from registry.placing import CHAMPION, placed_package, placed_ref
 from registry.runtimes import open_predictor
@@ -43,8 +48,27 @@ class Looked:
 @flow(name="monitoring", flow_run_name="{usecase_name}", persist_result=False)
 def monitoring(usecase_name: str, window: int | None = None, hours: float | None = None) -> dict[str, Any]:
     """Judge the newest `window` decisions, or a sample of those of the last `hours`; returns plain values."""
-    looked = look(load_usecase(usecase_name), window, hours)
-    return {"usecase": usecase_name, **looked.plain(), "prefect_run_id": str(flow_run.id)}
+    usecase, settings, run = load_usecase(usecase_name), RegistrySettings(), str(flow_run.id)
+    looked = look(usecase, window, hours)
+    found = looked.plain()
+    report = write_report(looked.findings, settings.home / "reports" / usecase_name / f"{run}.html")
+    store = AlarmStore(settings.home / "monitoring.db")
+    alarm: Alarm | None = None
+    if looked.findings.retrain:
+        spec, reason = usecase.monitoring, looked.findings.verdict.reason
+        alarm = store.add(usecase_name, looked.model, reason, run, spec, datetime.now(UTC))
+        if alarm.state == "pending":
+            announce(alarm)
+    for line in start_pending(store, usecase_name):
+        get_run_logger().info(line)
+    artifacts.publish_monitoring(usecase_name, found, alarm, report)
+    return {
+        "usecase": usecase_name,
+        **found,
+        "alarm": None if alarm is None else asdict(alarm),
+        "report": None if report is None else str(report),
+        "prefect_run_id": run,
+    }
 
 
 def look(usecase: UseCase, window: int | None = None, hours: float | None = None) -> Looked:

@@ -47,7 +47,7 @@ def _run(
         say.print("Starting Prefect for this run (the very first time takes up to a minute) ...")
         # Unasked, a termination would leave that server behind.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with prefect_api(settings.home) as wait_ready, listening(_Lines(say)):
+    with prefect_api(settings.home) as wait_ready, listening(StepLines(say)):
         from flows.training import training  # brings Prefect, which reads its settings on import
 
         if own_server and not go_on:
@@ -72,7 +72,7 @@ def _choose(usecase: UseCase, data: Literal["auto", "sample", "full"], say: Cons
     return which
 
 
-class _Lines:
+class StepLines:
     """One line a step: its place, name, outcome and seconds; overwritten in place on a terminal."""
 
     def __init__(self, say: Console) -> None:

@@ -44,7 +44,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _task(function: Callable[P, R]) -> Task[P, R]:
+def as_task(function: Callable[P, R]) -> Task[P, R]:
     """A Prefect task of one step, which also tells how long it took."""
 
     @wraps(function)
@@ -55,16 +55,16 @@ def _task(function: Callable[P, R]) -> Task[P, R]:
     return Task(step, name=function.__name__, cache_policy=NO_CACHE, persist_result=False)
 
 
-fetch = _task(fetch_step.fetch)
-check = _task(check_step.check)
-prepare = _task(prepare_step.prepare)
-fit = _task(fit_step.fit)
-evaluate = _task(evaluate_step.evaluate)
-calibrate = _task(calibrate_step.calibrate)
-contract = _task(contract_step.contract)
-package = _task(package_step.package)
-sign = _task(sign_step.sign)
-register = _task(register_step.register)
+fetch = as_task(fetch_step.fetch)
+check = as_task(check_step.check)
+prepare = as_task(prepare_step.prepare)
+fit = as_task(fit_step.fit)
+evaluate = as_task(evaluate_step.evaluate)
+calibrate = as_task(calibrate_step.calibrate)
+contract = as_task(contract_step.contract)
+package = as_task(package_step.package)
+sign = as_task(sign_step.sign)
+register = as_task(register_step.register)
 
 
 @flow(name="training", flow_run_name="{usecase_name}-{data}", persist_result=False)
@@ -86,7 +86,7 @@ def training(
     build = build_dir(usecase.name, data, build_root)
     started_at = _now()
     with locked(build):
-        run = _Reusable(build, usecase, data, params, go_on)
+        run = Reusable(build, usecase, data, params, go_on)
         run(fetch, build, usecase, data)
         try:
             run(check, build, usecase)
@@ -123,7 +123,7 @@ def training(
     }
 
 
-class _Reusable:
+class Reusable:
     """Runs a step, unless an earlier run finished it and nothing that shapes it has changed."""
 
     def __init__(self, build: Path, usecase: UseCase, data: Which, params: Params, go_on: bool) -> None:

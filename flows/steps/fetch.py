@@ -54,4 +54,4 @@ def fetched_files(build: Path) -> DataFiles:
     raw = build / "raw"
     listed = read_json(raw / "fetch.json", "fetch")["files"]
     paths = {entry["role"]: need(raw / entry["file"], "fetch") for entry in listed}
-    return DataFiles(paths["sample"], paths.get("train"), paths.get("test"))
+    return DataFiles(paths["sample"], paths.get("train"), paths.get("test"), paths.get("added"))

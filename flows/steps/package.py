@@ -125,10 +125,13 @@ def _data(build: Path) -> list[DataEvidence]:
         for part in ("train", "test", "outside")
     ]
     counts = read_json(build / "checked" / "check.json", "check")["counts"]
+    added = sum(one.get("rows", 0) for one in fetched["files"] if one["role"] == "added")
+    counts = {**counts, "train": counts.get("train", 0) - added}  # the gate counts them together
     if fetched["data"] == "sample":
         counts = {**counts, "sample": sum(counts.values())}
     else:
         counts = {**counts, "sample": counts.get("outside", 0)}
+    counts["added"] = added
     files = [
         DataEvidence(
             role=f"{entry['role']}-file",
