@@ -13,7 +13,7 @@ from flows import cli
 from flows.errors import FlowError, StepError
 from flows.progress import StepEvent, listening, tell, timed
 from flows.surroundings import prefect_api
-from flows.train_command import _Lines, _show
+from flows.train_command import StepLines, _show
 
 
 def call(*words: str) -> tuple[int, str]:
@@ -27,7 +27,7 @@ def call(*words: str) -> tuple[int, str]:
 
 def test_each_step_has_a_line_with_its_place_and_its_outcome() -> None:
     said = io.StringIO()
-    with listening(_Lines(Console(file=said, width=80))):
+    with listening(StepLines(Console(file=said, width=80))):
         tell(StepEvent("fetch", "reused"))
         with timed("check"):
             pass

@@ -68,7 +68,7 @@ def test_keys_are_rotated_and_revoked_by_id(run: Run) -> None:
         (("keys", "revoke", "000000000000"), NotFound, "keys list"),
         (("audit", "show"), ConfigError, "--last"),
         (("audit", "show", "0" * 32), NotFound, "no decision"),
-        (("receipt", "verify", "no-such-file"), ConfigError, "neither a receipt"),
+        (("receipt", "verify", "no-such-file"), ConfigError, "expected a receipt"),
     ],
 )
 def test_a_wrong_command_says_what_was_expected(
