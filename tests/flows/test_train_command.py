@@ -36,10 +36,10 @@ def test_each_step_has_a_line_with_its_place_and_its_outcome() -> None:
         with pytest.raises(KeyboardInterrupt), timed("fit"):
             raise KeyboardInterrupt
     lines = [line.split() for line in said.getvalue().splitlines()]
-    assert lines[0] == ["[1/9]", "fetch", "unchanged"]
-    assert lines[1] == ["[2/9]", "check", "0.0", "s"]
-    assert lines[2] == ["[3/9]", "prepare", "FAILED"]
-    assert lines[3] == ["[4/9]", "fit", "stopped"]
+    assert lines[0] == ["[1/10]", "fetch", "unchanged"]
+    assert lines[1] == ["[2/10]", "check", "0.0", "s"]
+    assert lines[2] == ["[3/10]", "prepare", "FAILED"]
+    assert lines[3] == ["[4/10]", "fit", "stopped"]
 
 
 def shown(usecase: UseCase, champion: bool, threshold: float) -> str:
