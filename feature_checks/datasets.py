@@ -8,47 +8,38 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from feature_checks.contracts import feature_contract, identity_fields
+from feature_checks.data_spec import RemoteFile
 from feature_checks.errors import DatasetError
+from feature_checks.events import read_events, split_events, with_features
 from feature_checks.fetching import DOWNLOAD_TIMEOUT_S, fetch_file
+from feature_checks.labelled import LabelledData
 from feature_checks.splits import Repeats, drop_repeats, split_sample
 from feature_checks.tables import read_table
-from feature_checks.usecase import RemoteFile, UseCase
+from feature_checks.usecase import UseCase
 from feature_checks.values import typed_columns
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Which = Literal["sample", "full"]
 AUTO_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledData:
-    """Rows of a use case: its input fields and its label, indexed by their place in the file.
-
-    `outside` holds rows that no label fits: never trained on; any local answer to one is wrong.
-    """
-
-    train: "pd.DataFrame"
-    test: "pd.DataFrame"
-    outside: "pd.DataFrame"
-
-
-@dataclass(frozen=True, slots=True)
 class DataFiles:
-    """Where the bytes lie. Without train and test files, the sample is split into both."""
+    """Where the bytes lie. Without other files, the sample is split into train and test; a `table` of
+    events is split by time."""
 
     sample: Path
     train: Path | None = None
     test: Path | None = None
     added: Path | None = None  # rows to learn from beside those, of our own columns
+    table: Path | None = None
 
     def names(self) -> dict[str, str]:
         """The file of each split, for people."""
-        train, test = self.train or self.sample, self.test or self.sample
+        whole = self.table or self.sample
+        train, test = self.train or whole, self.test or whole
         return {"train": train.name, "test": test.name, "outside": self.sample.name}
 
 
@@ -60,10 +51,11 @@ def data_files(
     if which == "sample":
         return DataFiles(sample)
     deadline = time.monotonic() + timeout_s
-    train, test = (
-        fetch_file(remote, cache_dir, max(0.1, deadline - time.monotonic())) for remote in full(usecase)
-    )
-    return DataFiles(sample, train, test)
+    found = {
+        role: fetch_file(remote, cache_dir, max(0.1, deadline - time.monotonic()))
+        for role, remote in full(usecase).items()
+    }
+    return DataFiles(sample, **found)
 
 
 def read_splits(usecase: UseCase, files: DataFiles, strict: bool = True) -> LabelledData:
@@ -74,11 +66,17 @@ def read_splits(usecase: UseCase, files: DataFiles, strict: bool = True) -> Labe
     """
     columns = [*usecase.input, usecase.label]
     expected = columns if strict else None
+    if files.table:
+        remotes = full(usecase)
+        return split_events(usecase, read_events(usecase, files.table, remotes["table"], strict), "full")
+    if usecase.data.sample_split:
+        return split_events(usecase, read_events(usecase, files.sample, None, strict), "sample")
     outside_label = usecase.local.outside if usecase.local else None
     sample = read_table(files.sample, expected=expected)
     train, test, outside = split_sample(sample, identity_fields(usecase), usecase.label, outside_label)
     if files.train and files.test:
-        ours, theirs = full(usecase)
+        remotes = full(usecase)
+        ours, theirs = remotes["train"], remotes["test"]
         train = read_table(files.train, ours.format, ours.columns, expected)
         test = read_table(files.test, theirs.format, theirs.columns, expected)
     if files.added:
@@ -100,8 +98,13 @@ def training_rows(usecase: UseCase, data: LabelledData) -> tuple[LabelledData, R
     """Checked rows, typed, in the contract's columns, without repeats; and which rows those were."""
     contract = feature_contract(usecase)
     train, repeats = drop_repeats(data.train, data.test, contract.identity)
-    parts = (typed_columns(frame, contract) for frame in (train, data.test, data.outside))
-    return LabelledData(*parts), repeats
+    typed = LabelledData(
+        train=typed_columns(train, contract),
+        test=typed_columns(data.test, contract),
+        outside=typed_columns(data.outside, contract),
+        history=None if data.history is None else typed_columns(data.history, contract),
+    )
+    return (with_features(usecase, typed) if usecase.features else typed), repeats
 
 
 def load_labelled(usecase: UseCase, which: Which, cache_dir: Path) -> LabelledData:
@@ -113,11 +116,13 @@ def load_labelled(usecase: UseCase, which: Which, cache_dir: Path) -> LabelledDa
     return training_rows(usecase, data)[0]
 
 
-def full(usecase: UseCase) -> tuple[RemoteFile, RemoteFile]:
-    """(train, test) files of the full data. Raises `DatasetError` when the use case names none."""
-    if usecase.data.full is None:
+def full(usecase: UseCase) -> dict[str, RemoteFile]:
+    """The files of the full data by role. Raises `DatasetError` when the use case names none."""
+    found = usecase.data.full
+    if found is None:
         raise DatasetError(f"use case '{usecase.name}' names no full data (`data.full`); use `--data sample`")
-    return usecase.data.full.train, usecase.data.full.test
+    roles = {"train": found.train, "test": found.test, "table": found.table}
+    return {role: remote for role, remote in roles.items() if remote is not None}
 
 
 def choose_data(usecase: UseCase, cache_dir: Path, timeout_s: float = AUTO_TIMEOUT_S) -> tuple[Which, str]:

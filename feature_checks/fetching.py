@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from feature_checks.data_spec import RemoteFile
 from feature_checks.errors import DatasetError
-from feature_checks.usecase import RemoteFile
 
 if TYPE_CHECKING:
     import httpx

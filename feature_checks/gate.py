@@ -11,10 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from feature_checks.contracts import FeatureContract, feature_contract
-from feature_checks.datasets import DataFiles, LabelledData, read_splits
+from feature_checks.datasets import DataFiles, read_splits
 from feature_checks.derived import Splits, derive
 from feature_checks.errors import CheckFailed, DatasetError
+from feature_checks.labelled import LabelledData
 from feature_checks.report import CheckReport, CheckResult
+from feature_checks.screen import rows_to_check
 from feature_checks.splits import drop_repeats
 from feature_checks.suites import content_suite, structure_suite
 from feature_checks.tables import describe_columns
@@ -74,7 +76,7 @@ def check_data(
         del raw["outside"]
     names = {split: (files or {}).get(split, split) for split in raw}
     results: list[CheckResult] = []
-    derived = derive(contract, raw)
+    derived = derive(contract, {split: rows_to_check(frame, contract) for split, frame in raw.items()})
     with _quiet_context() as context:
         for split, frame in raw.items():
             found = _validate(context, structure_suite(contract), frame, split, names[split])

@@ -12,12 +12,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
 
 from feature_checks.contract_spec import ContractSpec
+from feature_checks.data_spec import MADE, DataSpec
 from feature_checks.errors import UseCaseError
+from feature_checks.feature_spec import FeatureSpec
 from feature_checks.folders import folder_version
 from feature_checks.learning_spec import LearningSpec
 from feature_checks.monitoring_spec import MonitoringSpec
 from feature_checks.promotion_spec import PromotionSpec
 from feature_checks.review_spec import ReviewSpec
+from feature_checks.risk_spec import RiskSpec
 from feature_checks.slo_spec import SloSpec
 from feature_checks.strict_model import Strict
 from feature_checks.strict_yaml import allowed_keys, explain, read_mapping
@@ -26,7 +29,6 @@ from feature_checks.verification import Verification, files, misfits, read_verif
 Step = Literal["rules", "cache", "local", "cloud", "stale", "safe_default"]
 Tag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Verify = Annotated[InstanceOf[Verification], BeforeValidator(read_verification)]
 
 
@@ -42,44 +44,6 @@ class FieldSpec(Strict):
     maximum: float | None = None
     values: str | None = None  # a file in the folder: one allowed value a line
     template: str | None = None  # output only: a YAML file in the folder, label -> approved text
-
-
-class RemoteFile(Strict):
-    """A public data file, known by address and content; `columns` renames its columns to ours."""
-
-    url: str = Field(pattern=r"^https://")
-    sha256: Sha256
-    format: Literal["csv", "parquet"] = "csv"
-    columns: Mapping[str, str] = Field(default_factory=dict)
-
-
-class FullData(Strict):
-    """The full data set: published train and test files."""
-
-    train: RemoteFile
-    test: RemoteFile
-
-
-class DataSpec(Strict):
-    """Where training data comes from. The sample ships with the repository."""
-
-    sample: str
-    full: FullData | None = None
-    min_rows_per_label: int = Field(default=5, ge=2)
-
-
-class RiskSpec(Strict):
-    """The promise for local answers: with `confidence`, at most `max_error` of them are wrong."""
-
-    max_error: float = Field(gt=0, lt=1)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    max_error_when_short: float | None = Field(default=None, gt=0, lt=1)  # while the cloud budget is short
-
-    @model_validator(mode="after")
-    def _never_stricter_when_short(self) -> "RiskSpec":
-        if self.max_error_when_short is not None and self.max_error_when_short < self.max_error:
-            raise ValueError(f"max_error_when_short: expected at least max_error, {self.max_error}")
-        return self
 
 
 class LocalSpec(Strict):
@@ -133,6 +97,7 @@ class UseCase(Strict):
     input: Mapping[str, FieldSpec] = Field(min_length=1)
     output: Mapping[str, FieldSpec] = Field(min_length=1)
     label: str
+    features: FeatureSpec | None = None
     local: LocalSpec | None = None
     plan: tuple[Step, ...] = Field(min_length=1, strict=False)
     cloud: CloudSpec | None = None
@@ -162,6 +127,8 @@ class UseCase(Strict):
         for step, part in (("local", self.local), ("cloud", self.cloud), ("stale", self.stale)):
             if step in self.plan and part is None:
                 raise ValueError(f"plan: names '{step}', but there is no '{step}:' section")
+        if problem := self._unfit_events():
+            raise ValueError(problem)
         if extra := set(self.safe_default) ^ set(self.output):
             raise ValueError(
                 f"safe_default: must hold exactly the output fields; differs in {', '.join(sorted(extra))}"
@@ -170,6 +137,27 @@ class UseCase(Strict):
         if misfit := next(misfits(self.verify, set(self.input), texts), None):
             raise ValueError(f"verify: {misfit}")
         return self
+
+    def _unfit_events(self) -> str | None:
+        full = self.data.full
+        if (self.data.sample_split or (full and full.split)) and self.features is None:
+            return "data: a split by time needs a `features:` section, which names the field of time"
+        if self.data.sample.endswith(MADE) and self.data.sample_split is None:
+            return "data.sample_split: is missing; a sample that is made is split by time"
+        if (key := self.data.leave_out_known) and key not in self.input:
+            return f"data.leave_out_known: '{key}' is no input field"
+        misfit = self.features.misfit({n: s.type for n, s in self.input.items()}) if self.features else None
+        return f"features: {misfit}" if misfit else None
+
+    @property
+    def model_inputs(self) -> tuple[str, ...]:
+        """What the local model sees of a request: its features where the use case declares some."""
+        return tuple(self.features.columns) if self.features else tuple(self.input)
+
+    @property
+    def seen_fields(self) -> Mapping[str, FieldSpec]:
+        """What those inputs are: a feature is a number without bounds."""
+        return dict.fromkeys(self.features.columns, FieldSpec(type="number")) if self.features else self.input
 
     def path(self, relative: str) -> Path:
         """A file of this folder; refuses a path that leads out of it."""
@@ -267,5 +255,9 @@ def _check_files(usecase: UseCase, shown: str) -> None:
             if twice := sorted({value for value in values if values.count(value) > 1}):
                 listed = f"{spec.values} lists a value twice: {', '.join(twice[:5])}"
                 raise UseCaseError(f"{shown}: {side}.{name}.values: {listed}")
+    if usecase.features and usecase.local and usecase.features.positive not in usecase.labels:
+        raise UseCaseError(
+            f"{shown}: features.positive: '{usecase.features.positive}' is not one of the labels"
+        )
     if usecase.local and not usecase.labels:
         raise UseCaseError(f"{shown}: output.{usecase.label}.values: expected a file that lists the labels")

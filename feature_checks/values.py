@@ -21,6 +21,9 @@ def typed_columns(frame: "pd.DataFrame", contract: FeatureContract) -> "pd.DataF
 
     columns: dict[str, Any] = {}
     for field in contract.fields:
+        if (typed := _typed_already(frame[field.name], field.type)) is not None:
+            columns[field.name] = typed
+            continue
         values = [
             none_if_null(value, blank_is_null=field.type != "string") for value in frame[field.name].tolist()
         ]
@@ -28,6 +31,21 @@ def typed_columns(frame: "pd.DataFrame", contract: FeatureContract) -> "pd.DataF
         columns[field.name] = pd.Series(read, index=frame.index, dtype=_DTYPES[field.type])
     columns[contract.label] = pd.Series(frame[contract.label].map(str), index=frame.index, dtype="str")
     return pd.DataFrame(columns, index=frame.index)
+
+
+def _typed_already(column: "pd.Series[Any]", kind: str) -> "pd.Series[Any] | None":
+    """A column whose file typed it as the contract does, without a look at each value; else None."""
+    import pandas as pd
+    from pandas.api import types
+
+    if kind == "timestamp" and types.is_datetime64_any_dtype(column):
+        utc = column.dt.tz_localize("UTC") if column.dt.tz is None else column.dt.tz_convert("UTC")
+        moments: pd.Series[Any] = utc.astype("datetime64[us, UTC]")
+        return moments
+    whole = types.is_integer_dtype(column)
+    if (kind == "integer" and whole) or (kind == "number" and (whole or types.is_float_dtype(column))):
+        return column.astype(_DTYPES[kind])
+    return None
 
 
 def none_if_null(value: Any, blank_is_null: bool = False) -> Any:

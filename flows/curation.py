@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_checks.contracts import feature_contract, identity_fields
-from feature_checks.datasets import LabelledData, Which, default_cache_dir, load_labelled
+from feature_checks.datasets import Which, default_cache_dir, load_labelled
 from feature_checks.influence import balanced, capped
+from feature_checks.labelled import LabelledData
 from feature_checks.splits import row_keys
 from feature_checks.suspects import first_of_each
 from feature_checks.usecase import UseCase

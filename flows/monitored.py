@@ -27,7 +27,8 @@ def input_features(
     for field, spec in usecase.input.items():
         values = columns[field]
         there = [at for at, value in enumerate(values) if _is_there(value)]
-        if (made := _feature(field, spec, values, there, embed, names)) is not None:
+        # An optional field that no row has is described by how often it is missing, all the time.
+        if there and (made := _feature(field, spec, values, there, embed, names)) is not None:
             found[f"input.{field}"] = made
         if not spec.required:
             found[f"input.{field} missing"] = Share(len(values) - len(there), len(values))

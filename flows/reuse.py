@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from feature_checks.datasets import Which
+from feature_checks.datasets import Which, full
 from feature_checks.usecase import UseCase
 from flows.params import Params
 from flows.steps.files import write_json
@@ -38,7 +38,7 @@ def fingerprint(usecase: UseCase, which: Which, params: Params) -> str:
         "usecase": usecase.version,
         "which": which,
         "sample": hashlib.sha256(usecase.path(data.sample).read_bytes()).hexdigest(),
-        "full": [data.full.train.sha256, data.full.test.sha256] if data.full and which == "full" else [],
+        "full": [remote.sha256 for remote in full(usecase).values()] if which == "full" else [],
         "params": params.model_dump(mode="json", exclude={"pipeline"}),
     }
     digest.update(json.dumps(parts, sort_keys=True).encode())

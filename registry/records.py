@@ -22,11 +22,22 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one number of the request, or worked out from it, added to the log-odds of the answer."""
+
+    name: str
+    value: float
+    added: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a local model says of one request; `confidence` is in 0..1."""
+    """What a local model says of one request; `confidence` is in 0..1. `contributions`, largest first, are
+    of kinds that can tell."""
 
     label: str
     confidence: float
+    contributions: tuple[Contribution, ...] = ()
 
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
@@ -46,6 +57,7 @@ class Acceptance(BaseModel):
 
     With probability `confidence`, at most `max_error` of the answers so given are wrong; `method`
     cites the bound. A threshold above 1 accepts nothing. `relaxed` holds by the same method, on its own.
+    `by_label` holds rules of their own for the answers with one label, where a mistake costs not the same.
     """
 
     model_config = _STRICT
@@ -55,10 +67,16 @@ class Acceptance(BaseModel):
     confidence: float = Field(gt=0, lt=1)
     method: str = Field(min_length=1)
     relaxed: Relaxed | None = None
+    by_label: Mapping[str, Relaxed] | None = None
+
+    def rule_for(self, label: str) -> tuple[float, float]:
+        """(threshold, max_error) that hold for an answer with this label."""
+        own = (self.by_label or {}).get(label)
+        return (own.threshold, own.max_error) if own else (self.threshold, self.max_error)
 
     def accepts(self, prediction: Prediction) -> bool:
         """Is this prediction sure enough to be the answer? NaN never is."""
-        return prediction.confidence >= self.threshold
+        return prediction.confidence >= self.rule_for(prediction.label)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,11 @@ from services.evidence.retention import rule_of
 from services.evidence.running import build_evidence, journal_stamp
 from services.guards import Counters, Guards, open_counters
 from services.hash_key import load_hash_key
+from services.histories import open_histories
 from services.journal import Journal
 from services.kept_answers import AnswerShelf, Keeping, KeptAnswers
 from services.model_shelf import Placed
+from services.online_features import HistoryStore
 from services.pipeline import Observer, Pipeline
 from services.policy import AccessPolicy
 from services.prepared import Policy
@@ -60,6 +62,8 @@ class Edges:
     counters: Counters | None = None
     kept_answers: KeptAnswers | None = None
     clock: Callable[[], float] = time.monotonic  # of breakers and budgets
+    histories: HistoryStore | None = None
+    event_clock: Callable[[], float] | None = time.time  # None: events are not of now, as in a replay
     observers: tuple[Observer, ...] = ()
     reviewing: bool = True  # False: nobody shall review what is asked here, such as an evaluation
     dividing: bool = True  # False: no rollout divides what is asked here
@@ -200,6 +204,8 @@ def _catalogue(
         shelf=shelf,
         placed=edges.placed,
         closing=closing,
+        histories=edges.histories or open_histories(settings, closing),
+        event_clock=edges.event_clock,
     )
     return catalogue, guards
 

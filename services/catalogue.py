@@ -6,6 +6,7 @@ what is not is refused and said so, and what served before goes on.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -17,6 +18,7 @@ from services.errors import ConfigError
 from services.guards import Guards
 from services.kept_answers import AnswerShelf
 from services.model_shelf import ModelShelf, Placed, PlacedOnDisk
+from services.online_features import HistoryStore
 from services.prepare import prepare
 from services.prepared import Policy, PreparedUseCase
 from services.privacy.detect import Detector
@@ -70,6 +72,8 @@ class Catalogue:
         shelf: AnswerShelf,
         placed: Placed | None,
         closing: AsyncExitStack,
+        histories: HistoryStore | None = None,
+        event_clock: Callable[[], float] | None = time.time,
     ) -> None:
         """Load and prepare all. Raises `ConfigError`."""
         self._settings = settings
@@ -78,6 +82,8 @@ class Catalogue:
         self._endpoints = endpoints
         self._guards = guards
         self._answers = shelf
+        self._histories = histories
+        self._event_clock = event_clock
         self._looking = threading.Lock()
         self._remote: Callable[[str], LocalModel] | None = None
         self._shelf: ModelShelf | None = None
@@ -134,6 +140,8 @@ class Catalogue:
             endpoints=self._endpoints,
             guards=self._guards,
             shelf=self._answers,
+            histories=self._histories,
+            clock=self._event_clock,
         )
         problem = self._problem(usecase)
         if problem is None or "local" not in prepared.missing:

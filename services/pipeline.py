@@ -18,7 +18,7 @@ from services.receipts import Receipts
 from services.reviews import wanted
 from services.rollouts.divider import Divider
 from services.synthesis import Outcome, synthesise
-from services.values import Call, Decision, Envelope, RoutePlan
+from services.values import AttemptRecord, Call, Decision, Envelope, RoutePlan
 from services.verify.demands import Demands
 
 log = logging.getLogger(__name__)
@@ -64,12 +64,15 @@ class Pipeline:
         divided = divider.divide(prepared, call) if divider else None
         prepared = divided.prepared if divided else prepared
         envelope, vault = seal(call, self._detector, self._hash_key, prepared.vocabulary)
+        noted: list[AttemptRecord] = []
+        if prepared.features is not None:
+            envelope, noted = await prepared.features.enrich(envelope)
         demands = Demands(call.expects, lambda output: reidentify(output, vault, envelope))
         prepared = prepared.demanding(demands.validators)
         plan = _plan(prepared, envelope)
         flow = Flow(prepared, envelope, vault, self._journal, outlet) if outlet else None
         tried, given = await attempt_in_order(prepared, plan, envelope, call.deadline, flow)
-        tried = explained(prepared, plan, envelope, tried)
+        tried = [*noted, *explained(prepared, plan, envelope, tried)]
         stream = flow.ended(None if given else tried[-1].reason) if flow else None
         variants = divided.records() if divided else ()
         outcome = synthesise(prepared.usecase.version, tried, given, stream, variants)

@@ -4,13 +4,16 @@ Whatever is wrong in the folder is a `ConfigError` with file and place. What is 
 as an endpoint without settings, is not: the request then goes down the plan and says so.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from feature_checks.errors import UseCaseError
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError
 from services.guards import Guards
 from services.kept_answers import AnswerShelf
+from services.online_features import HistoryStore, MemoryHistories, OnlineFeatures
 from services.prepared import Policy, PreparedUseCase
 from services.privacy.detect import Detector
 from services.targets import Target
@@ -38,15 +41,20 @@ def prepare(
     endpoints: Mapping[str, Chat],
     guards: Guards | None = None,
     shelf: AnswerShelf | None = None,
+    histories: HistoryStore | None = None,
+    clock: Callable[[], float] | None = time.time,
 ) -> PreparedUseCase:
     """Build the targets of the plan, in its order. Raises `ConfigError`.
 
     Without `guards` nothing bounds what cloud targets cost, or leaves out one that fails.
     """
     try:
-        return _prepare(usecase, policy, detector, local, endpoints, guards, shelf)
+        prepared = _prepare(usecase, policy, detector, local, endpoints, guards, shelf)
     except UseCaseError as error:
         raise ConfigError(str(error)) from error
+    if usecase.features is None:
+        return prepared
+    return replace(prepared, features=OnlineFeatures(usecase.features, histories or MemoryHistories(), clock))
 
 
 def local_target(usecase: UseCase, model: LocalModel, guards: Guards | None) -> LocalTarget:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from feature_checks.usecase import UseCase
+from services.online_features import OnlineFeatures
 from services.policy import AccessPolicy, PolicyQuestion
 from services.privacy.vocabulary import Vocabulary
 from services.targets import Target
@@ -45,6 +46,7 @@ class PreparedUseCase:
     validators: tuple[Validator, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     closed: Callable[[str, Envelope], str | None] = nothing_is_closed
+    features: OnlineFeatures | None = None
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -107,8 +107,13 @@ async def _decide(
         latency_ms=latency_ms,
         cost_usd=seen[1].cost_usd if seen else 0.0,
         reasons=reasons,
-        scored=await model.predict(seen[0].fields) if model and seen else None,
+        scored=await _score(model, usecase, seen[0]) if model and seen else None,
     )
+
+
+async def _score(model: LocalModel, usecase: UseCase, envelope: Envelope) -> Scored | None:
+    fields = envelope.features if usecase.features else envelope.fields
+    return None if fields is None else await model.predict(fields)
 
 
 def rows_of(records: Sequence[Mapping[Any, object]], usecase: UseCase, labelled: bool) -> list[Row]:

@@ -76,6 +76,7 @@ class Envelope:
     purpose: str = "service"
     max_cost_usd: float | None = None  # what the caller wants this request to cost at most
     placeholders: frozenset[str] = frozenset()
+    features: Mapping[str, float] | None = None  # None: not declared, or not to be had for this request
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,9 @@ class AttemptRecord:
     """One attempt as it happened; goes into reasons, journal and receipt."""
 
     target: str
-    outcome: str  # answered | declined | denied | failed | overtaken | refused (by a validator) | skipped
+    outcome: (
+        str  # answered | declined | denied | failed | noted | overtaken | refused (by a validator) | skipped
+    )
     reason: str
     policy_ids: tuple[str, ...] = ()
     latency_ms: float = 0.0

@@ -29,9 +29,11 @@ def data_checks(subject: Subject, usecase: UseCase, cases: Cases) -> Iterator[Co
 
 
 def _inputs(subject: Subject, usecase: UseCase) -> ContractCheck:
-    unknown = sorted(set(subject.inputs) - set(usecase.input))
+    unknown = sorted(set(subject.inputs) - set(usecase.model_inputs))
     got = f"'{unknown[0]}' is none" if unknown else ", ".join(subject.inputs)
-    return _check("input schema", not unknown, f"inputs of the use case: {', '.join(usecase.input)}", got)
+    return _check(
+        "input schema", not unknown, f"inputs of the use case: {', '.join(usecase.model_inputs)}", got
+    )
 
 
 def _labels(subject: Subject, usecase: UseCase) -> ContractCheck:

@@ -16,18 +16,18 @@ _TEXTS = (
 
 def inside(usecase: UseCase) -> list[Row]:
     """Rows that the contract allows, one field at an extreme at a time."""
-    usual = {name: _usual(spec, usecase) for name, spec in usecase.input.items()}
+    usual = {name: _usual(spec, usecase) for name, spec in usecase.seen_fields.items()}
     rows: list[Row] = [usual]
-    for name, spec in usecase.input.items():
+    for name, spec in usecase.seen_fields.items():
         rows += [{**usual, name: value} for value in _edges(spec, usecase)]
     return rows
 
 
 def outside(usecase: UseCase) -> list[Row]:
     """Rows that the door refuses, and a model may see all the same should the door ever fail."""
-    usual = {name: _usual(spec, usecase) for name, spec in usecase.input.items()}
+    usual = {name: _usual(spec, usecase) for name, spec in usecase.seen_fields.items()}
     rows: list[Row] = [{}]
-    for name, spec in usecase.input.items():
+    for name, spec in usecase.seen_fields.items():
         rows.append({field: value for field, value in usual.items() if field != name})
         rows += [{**usual, name: value} for value in (None, [], {}, *_beyond(spec))]
     return rows

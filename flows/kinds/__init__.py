@@ -7,7 +7,10 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-KINDS: Mapping[str, str] = {"text_classifier": "flows.kinds.text_classifier"}
+KINDS: Mapping[str, str] = {
+    "text_classifier": "flows.kinds.text_classifier",
+    "tabular_classifier": "flows.kinds.tabular_classifier",
+}
 """Model kind -> the module that fits it; each has `fit(rows, usecase, params, seed) -> Fitted`."""
 
 

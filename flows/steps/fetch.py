@@ -19,10 +19,9 @@ def fetch(build: Path, usecase: UseCase, which: Which, timeout_s: float = 300.0)
     raw = fresh(build / "raw")
     urls: dict[str, str] = {}
     if which == "full":
-        train, test = full(usecase)
-        urls = {"train": train.url, "test": test.url}
+        urls = {role: remote.url for role, remote in full(usecase).items()}
     files = []
-    for role in ("sample", "train", "test"):
+    for role in ("sample", "train", "test", "table"):
         source: Path | None = getattr(found, role)
         if source is None:
             continue
@@ -54,4 +53,5 @@ def fetched_files(build: Path) -> DataFiles:
     raw = build / "raw"
     listed = read_json(raw / "fetch.json", "fetch")["files"]
     paths = {entry["role"]: need(raw / entry["file"], "fetch") for entry in listed}
-    return DataFiles(paths["sample"], paths.get("train"), paths.get("test"), paths.get("added"))
+    found = {role: paths.get(role) for role in ("train", "test", "added", "table")}
+    return DataFiles(paths["sample"], **found)

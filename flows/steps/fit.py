@@ -44,12 +44,10 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
             f"exported and original model differ by {difference:.2g}, expected at most {PARITY_LIMIT:g}; "
             f"the export of kind '{usecase.local.kind}' is wrong"
         )
-    np.savez(
-        notes / "oof.npz",
-        probabilities=np.asarray(fitted.oof, dtype=np.float64),
-        truth=truth,
-        folds=np.asarray(fitted.folds, dtype=np.int64),
-    )
+    oof = np.asarray(fitted.oof, dtype=np.float64)
+    held = np.isfinite(oof).all(axis=1)  # in order of time, the first rows are learned from only
+    folds = np.asarray(fitted.folds, dtype=np.int64)[held]
+    np.savez(notes / "oof.npz", probabilities=oof[held], truth=truth[held], folds=folds)
     found = {
         "kind": usecase.local.kind,
         "labels": labels,

@@ -47,7 +47,7 @@ def build_manifest(usecase: UseCase, labels: Sequence[str], files: Sequence[str]
         name=usecase.local.model,
         kind=usecase.local.kind,
         labels=tuple(labels),
-        inputs=tuple(usecase.input),
+        inputs=tuple(usecase.model_inputs),
         acceptance=_ACCEPTS_NOTHING,
         contract_version=usecase.version,
         files=tuple(files),

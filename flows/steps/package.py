@@ -53,7 +53,7 @@ def package(build: Path, usecase: UseCase, runs: RunIds | None = None) -> dict[s
         name=usecase.local.model,
         kind=usecase.local.kind,
         labels=tuple(fitted["labels"]),
-        inputs=tuple(usecase.input),
+        inputs=tuple(usecase.model_inputs),
         acceptance=acceptance_of(build),
         contract_version=usecase.version,
         files=tuple(fitted["files"]),
@@ -130,7 +130,8 @@ def _data(build: Path) -> list[DataEvidence]:
     if fetched["data"] == "sample":
         counts = {**counts, "sample": sum(counts.values())}
     else:
-        counts = {**counts, "sample": counts.get("outside", 0)}
+        # Of a table of events this counts the rows that were checked; the others are history.
+        counts = {**counts, "sample": counts.get("outside", 0), "table": counts["train"] + counts["test"]}
     counts["added"] = added
     files = [
         DataEvidence(

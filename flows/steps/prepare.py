@@ -24,12 +24,13 @@ def prepare(build: Path, usecase: UseCase) -> dict[str, Any]:
         raise StepError("the data did not pass step 'check'; correct it, or the contract, and run that again")
     data, repeats = training_rows(usecase, read_splits(usecase, fetched_files(build)))
     folder = fresh(build / "prepared")
+    columns = [*usecase.input, usecase.label]  # features are worked out from these
     prepared: dict[str, Any] = {
         "left_out": {"repeats_test": list(repeats.leaked), "repeats_train": list(repeats.repeated)}
     }
     for name, rows in (("train", data.train), ("test", data.test), ("outside", data.outside)):
         rows.to_parquet(folder / f"{name}.parquet", index=False)
-        prepared[name] = {"rows": len(rows), "sha256": rows_digest(rows)}
+        prepared[name] = {"rows": len(rows), "sha256": rows_digest(rows[columns])}
     prepared["labels"] = sorted(set(data.train[usecase.label].tolist()))
     write_json(folder / "prepare.json", prepared)
     return prepared

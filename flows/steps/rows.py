@@ -22,8 +22,8 @@ def read_rows(build: Path, part: str) -> "pd.DataFrame":
 
 
 def inputs(rows: "pd.DataFrame", usecase: UseCase) -> list[Mapping[str, object]]:
-    """One mapping of input fields for each row, as a request would bring it."""
-    found: list[Any] = rows[list(usecase.input)].to_dict("records")
+    """What the model sees of each row: input fields as a request brings them, or the features of it."""
+    found: list[Any] = rows[list(usecase.model_inputs)].to_dict("records")
     return found
 
 

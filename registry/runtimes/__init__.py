@@ -14,7 +14,10 @@ from registry.errors import PackageInvalid
 from registry.packages import PackageManifest
 from registry.records import Prediction
 
-RUNTIMES: Mapping[str, str] = {"text_classifier": "registry.runtimes.text_classifier"}
+RUNTIMES: Mapping[str, str] = {
+    "text_classifier": "registry.runtimes.text_classifier",
+    "tabular_classifier": "registry.runtimes.tabular_classifier",
+}
 """Model kind -> the module that runs it; each has `open_package(package) -> Predictor`."""
 
 

@@ -8,17 +8,28 @@ from typing import TYPE_CHECKING, Protocol
 
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError, TargetFailed
+from services.reason_sentences import reason_sentences
 from services.targets import Target
 from services.targets.templates import Templates
 from services.values import Answer, Declined, Envelope
 
 if TYPE_CHECKING:
     from registry.loading import LoadedModel  # with a remote model, no runtime need be imported here
+    from registry.records import Contribution
 
 log = logging.getLogger(__name__)
 
-SCORE_FIELD = "score"
-"""A numeric output field of this name gets the model's confidence."""
+SCORE_FIELD, WHY_FIELD = "score", "why"
+"""A numeric output field `score` gets the model's confidence, a text field `why` its reasons in words."""
+
+NO_FEATURES = (
+    "its features could not be worked out for this request (see `features`); with them the local model "
+    "would have been asked"
+)
+BROKEN_PROMISE = (
+    "this model was calibrated for more wrong answers than the use case allows now; trained again, it would "
+    "be asked"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,7 @@ class Scored:
     digest: str
     max_error: float | None = None
     relaxed: tuple[float, float] | None = None
+    contributions: tuple["Contribution", ...] = ()
 
 
 Short = Callable[[Envelope], bool]
@@ -60,13 +72,15 @@ class InProcessModel:
         prediction = loaded.predictor.predict(fields)  # inline: it takes a third of a millisecond
         rule = loaded.acceptance
         relaxed = (rule.relaxed.threshold, rule.relaxed.max_error) if rule.relaxed else None
+        threshold, max_error = rule.rule_for(prediction.label)
         return Scored(
             prediction.label,
             prediction.confidence,
-            rule.threshold,
+            threshold,
             loaded.ref.digest,
-            rule.max_error,
+            max_error,
             relaxed,
+            prediction.contributions,
         )
 
 
@@ -86,7 +100,8 @@ class LocalTarget(Target):
         self._label_field = usecase.label
         self._labels = frozenset(usecase.labels)
         self._score_field = SCORE_FIELD if _is_score(usecase) else None
-        filled = {usecase.label, *templates, self._score_field}
+        self._why_field = WHY_FIELD if WHY_FIELD in usecase.output else None
+        filled = {usecase.label, *templates, self._score_field, self._why_field}
         if unfilled := [n for n, spec in usecase.output.items() if spec.required and n not in filled]:
             raise ConfigError(
                 f"{usecase.name}/usecase.yaml: a local answer cannot fill output {', '.join(unfilled)}; "
@@ -94,9 +109,15 @@ class LocalTarget(Target):
             )
 
     async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer | Declined:
-        said = await self._predict(envelope.fields)
+        fields: Mapping[str, object] | None = (
+            envelope.fields if usecase.features is None else envelope.features
+        )
+        if fields is None:
+            return Declined(NO_FEATURES)
+        said = await self._predict(fields)
         if problem := self._broken_promise(said):
             return Declined(problem, said.confidence)
+        because = reason_sentences(usecase, said.contributions)
         sure = _sure_enough(said)
         if not said.confidence >= said.threshold:
             if said.relaxed is None or not self._short(envelope):
@@ -113,20 +134,23 @@ class LocalTarget(Target):
             output[field] = texts[said.label]
         if self._score_field:
             output[self._score_field] = said.confidence
-        return Answer(output, said.confidence, sure, model=said.digest)
+        if self._why_field:
+            output[self._why_field] = f"Decided by our own model: {because or sure}."
+        return Answer(
+            output, said.confidence, f"{sure}, since {because}" if because else sure, model=said.digest
+        )
 
     def _broken_promise(self, said: Scored) -> str | None:
         """A use case that asks for less risk than its model was calibrated for gets no answer from it."""
         if self._risk is None or said.max_error is None:
             return None
+        if (own := self._risk.by_label.get(said.label)) is not None:
+            return None if said.max_error <= own.max_error else BROKEN_PROMISE
         relaxed = said.relaxed[1] if said.relaxed else said.max_error
         allowed = self._risk.max_error_when_short or self._risk.max_error
         if said.max_error <= self._risk.max_error and relaxed <= allowed:
             return None
-        return (
-            "this model was calibrated for more wrong answers than the use case allows now; "
-            "trained again, it would be asked"
-        )
+        return BROKEN_PROMISE
 
     async def _predict(self, fields: Mapping[str, object]) -> Scored:
         try:

@@ -20,6 +20,7 @@ _INLINE = ("inputNode", "outputNode", "decisionTableNode", "expressionNode", "sw
 """Node types that take microseconds. Functions (JavaScript), custom nodes and other files are not let
 in: rules run inside the request, before anything else."""
 _REGEX = re.compile(r"""\b(?:matches|extract)\([^'"]*?,\s*("[^"]*"|'[^']*')\s*\)""")
+_NONE: Mapping[str, float] = {}
 _SAMPLES: Mapping[str, object] = {
     "string": "", "number": 0.0, "integer": 0, "boolean": False, "timestamp": "2026-01-01T00:00:00Z",
 }  # fmt: skip
@@ -33,8 +34,11 @@ class RuleGraph:
         loader: Any = {"type": "static", "content": {_KEY: graph}}
         self._engine = zen.ZenEngine({"loader": loader})
 
-    def evaluate(self, fields: Mapping[str, object], tags: list[str]) -> Any:
-        return self._engine.evaluate(_KEY, {"fields": dict(fields), "tags": tags})["result"]
+    def evaluate(
+        self, fields: Mapping[str, object], tags: list[str], features: Mapping[str, float] = _NONE
+    ) -> Any:
+        seen = {"fields": dict(fields), "tags": tags, "features": dict(features)}
+        return self._engine.evaluate(_KEY, seen)["result"]
 
 
 def load_rules(usecase: UseCase) -> RuleGraph:

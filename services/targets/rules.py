@@ -24,7 +24,7 @@ class RulesTarget(Target):
 
     async def answer(self, envelope: Envelope, usecase: UseCase, deadline: float) -> Answer | Declined:
         try:
-            result = self._graph.evaluate(envelope.fields, sorted(envelope.tags))
+            result = self._graph.evaluate(envelope.fields, sorted(envelope.tags), envelope.features or {})
         except Exception as error:  # noqa: BLE001  — the engine raises bare Exception; its text may hold the input
             log.error("the rules engine failed: %s", type(error).__name__)
             raise TargetFailed("rules_error", "the rules could not be evaluated on this request") from None

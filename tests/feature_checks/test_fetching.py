@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from feature_checks.data_spec import RemoteFile
 from feature_checks.errors import DatasetError
 from feature_checks.fetching import fetch_file
-from feature_checks.usecase import RemoteFile
 
 CONTENT = b"text,kind\nhello,lost\n"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -9,17 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_checks.usecase import RiskSpec, UseCase, load_usecase
+from feature_checks.risk_spec import RiskSpec
+from feature_checks.usecase import UseCase, load_usecase
 from flows.errors import StepError
-from flows.steps.calibrate import (
+from flows.steps.calibrate import calibrate
+from flows.steps.report import acceptance_of
+from flows.steps.thresholds import (
     NEVER,
-    calibrate,
     choose_threshold,
     default_grid,
     first_size,
     upper_bound,
 )
-from flows.steps.report import acceptance_of
 from registry.records import Relaxed
 from tests.toy import write_text_usecase
 

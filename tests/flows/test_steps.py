@@ -86,7 +86,9 @@ def test_a_model_that_was_exported_wrongly_is_refused(parcels: UseCase) -> None:
 def test_an_unknown_kind_is_refused_with_those_that_are_known(place: Path) -> None:
     write_text_usecase(place / "usecases")
     run(load_usecase("parcels"), "prepare")
-    with pytest.raises(StepError, match="kind 'toy' is not known; expected one of text_classifier"):
+    with pytest.raises(
+        StepError, match="kind 'toy' is not known; expected one of tabular_classifier, text_classifier"
+    ):
         run_stage("fit", "parcels", "sample")
 
 

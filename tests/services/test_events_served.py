@@ -1,0 +1,116 @@
+"""A use case of events is served by the same orchestrator: rules, local model, safe default, and reasons."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from feature_checks.usecase import UseCase, load_usecase
+from services.bootstrap import Edges, bootstrap
+from services.errors import StateUnavailable
+from services.online_features import MemoryHistories
+from services.replay import Watcher
+from services.settings import load_settings
+from services.values import Caller, Context, Decision
+
+FOLDER = Path(__file__).parents[2] / "usecases"
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+class Gone(MemoryHistories):
+    async def change(self, *args: object) -> None:  # type: ignore[override]  # whatever is asked
+        raise StateUnavailable("gone")
+
+
+def decide(
+    tmp_path: Path, *payments: dict[str, object], histories: MemoryHistories | None = None
+) -> list[Decision]:
+    """Payments sent one after the other, at noon of one day."""
+    edges = Edges(
+        endpoints={},
+        histories=histories or MemoryHistories(),
+        event_clock=NOW.timestamp,
+        observers=(Watcher(),),
+        reviewing=False,
+    )
+
+    async def run() -> list[Decision]:
+        settings = load_settings(home=tmp_path / "home", usecases_dir=FOLDER)
+        async with bootstrap(settings, edges) as runtime:
+            usecase = runtime.calls.usecase("fraud", "use_case")
+            caller = Caller("bank", "key", frozenset({"caller"}))
+            found = []
+            for number, payment in enumerate(payments):
+                call = runtime.calls.call(
+                    usecase, payment, Context(), f"id{number}", caller, time.monotonic() + 30
+                )
+                found.append(await runtime.pipeline.decide(call))
+            return found
+
+    return asyncio.run(run())
+
+
+def payment(**changed: object) -> dict[str, object]:
+    at = NOW - timedelta(minutes=1)
+    return {
+        "transaction_id": 1,
+        "at": at.isoformat(),
+        "customer_id": 7,
+        "terminal_id": 3,
+        "amount": 12.5,
+        **changed,
+    }
+
+
+@pytest.fixture
+def usecase() -> UseCase:
+    return load_usecase("fraud", FOLDER)
+
+
+def test_a_blocked_terminal_is_declined_by_a_rule(tmp_path: Path) -> None:
+    (found,) = decide(tmp_path, payment(terminal_id=999999901))
+    assert (found.route, found.output["decision"]) == ("rules", "decline")
+
+
+def test_a_rule_sees_how_often_a_card_was_used(tmp_path: Path) -> None:
+    many = [payment(transaction_id=n, terminal_id=n) for n in range(42)]
+    found = decide(tmp_path, *many)
+    assert found[30].route == "safe_default"
+    assert (found[-1].route, found[-1].output["decision"]) == ("rules", "decline")
+
+
+def test_without_model_and_cloud_a_person_decides(tmp_path: Path) -> None:
+    (found,) = decide(tmp_path, payment())
+    assert (found.route, found.output["decision"], found.degraded) == ("safe_default", "review", True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"at": (NOW + timedelta(hours=1)).isoformat()}, "in the future"),
+        ({"at": (NOW - timedelta(days=9)).isoformat()}, "older than"),
+        ({}, "nothing is remembered of this customer_id"),
+    ],
+)
+def test_an_unusual_event_is_named_in_the_reasons(
+    tmp_path: Path, changed: dict[str, object], said: str
+) -> None:
+    (found,) = decide(tmp_path, payment(**changed))
+    assert any(reason.startswith("features: ") and said in reason for reason in found.reasons)
+    assert found.output["decision"] == "review"
+
+
+def test_a_duplicate_and_a_late_arrival_are_named(tmp_path: Path) -> None:
+    earlier = payment(transaction_id=2, at=(NOW - timedelta(hours=2)).isoformat())
+    _, again, late = decide(tmp_path, payment(), payment(), earlier)
+    assert any("seen before" in reason for reason in again.reasons)
+    assert any("out of order" in reason for reason in late.reasons)
+
+
+def test_without_its_state_nothing_is_guessed(tmp_path: Path) -> None:
+    (found,) = decide(tmp_path, payment(), histories=Gone())
+    assert found.output["decision"] == "review"
+    assert found.degraded
+    assert any("cannot be reached" in reason for reason in found.reasons)
