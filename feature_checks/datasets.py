@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from feature_checks.contracts import feature_contract, identity_fields
 from feature_checks.data_spec import RemoteFile
@@ -20,6 +20,9 @@ from feature_checks.splits import Repeats, drop_repeats, split_sample
 from feature_checks.tables import read_table
 from feature_checks.usecase import UseCase
 from feature_checks.values import typed_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Which = Literal["sample", "full"]
 AUTO_TIMEOUT_S = 10.0

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from feature_checks.usecase import UseCase
 from flows.errors import StepError
-from flows.steps.calibrate import choose_threshold
 from flows.steps.files import fresh, need, read_json, write_json
 from flows.steps.rows import positions, read_rows
+from flows.steps.thresholds import choose_threshold
 from flows.vectors import text_inputs, unit_vectors
 
 if TYPE_CHECKING:
@@ -43,9 +43,11 @@ def defer(build: Path, usecase: UseCase, seed: int) -> dict[str, Any]:
         if "folds" not in arrays:
             raise StepError("oof.npz of step 'fit' does not say its folds; run step 'fit' again")
         folds = arrays["folds"]
+        rows = arrays["rows"] if "rows" in arrays else np.arange(len(truth))
     with np.load(need(build / "evaluation" / "predictions.npz", "evaluate"), allow_pickle=False) as arrays:
         test, outside = arrays["test_probabilities"], arrays["outside_probabilities"]
     parts = {name: read_rows(build, name) for name in ("train", "test", "outside")}
+    parts["train"] = parts["train"].iloc[rows]  # those that were held out
     vectors = {name: unit_vectors(rows, usecase) for name, rows in parts.items()}
     center = vectors["train"].mean(axis=0)
     vectors = {name: _unit(found - center) for name, found in vectors.items()}

@@ -47,7 +47,9 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
     oof = np.asarray(fitted.oof, dtype=np.float64)
     held = np.isfinite(oof).all(axis=1)  # in order of time, the first rows are learned from only
     folds = np.asarray(fitted.folds, dtype=np.int64)[held]
-    np.savez(notes / "oof.npz", probabilities=oof[held], truth=truth[held], folds=folds)
+    np.savez(
+        notes / "oof.npz", probabilities=oof[held], truth=truth[held], folds=folds, rows=np.flatnonzero(held)
+    )
     found = {
         "kind": usecase.local.kind,
         "labels": labels,
