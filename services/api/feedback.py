@@ -1,18 +1,23 @@
 """`POST /v1/feedback`: what a caller knows of a decision afterwards. Journal first, then the database."""
 
 import asyncio
+import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from services.api.body import parse_json
 from services.api.fields import kind, refuse_unknown, text
 from services.api.messages import Request, Response, respond
-from services.errors import Expired, InputError, NotFound, TooManyRequests
-from services.feedback import VERDICTS, check_age, is_news, read_truth
+from services.errors import Expired, InputError, NotFound, StateUnavailable, TooManyRequests
+from services.feedback import VERDICTS, Truth, check_age, is_news, read_truth
 from services.journal_reader import Entry
 from services.keys import utc_now
 from services.runtime import Runtime
 from services.state.feedback import Given
 from services.values import Caller
+
+log = logging.getLogger(__name__)
 
 WINDOW = timedelta(hours=1)
 ID_LENGTH = 32
@@ -43,8 +48,23 @@ async def give(request: Request, runtime: Runtime) -> Response:
         await runtime.journal.append_feedback(decision_id, caller.tenant, truth.verdict, caller.key_id)
         kept = Given(decision_id, caller.key_id, caller.tenant, usecase.name, truth, utc_now().isoformat())
         await asyncio.to_thread(store.add, kept)
-        runtime.judged(record, truth.correct)
+        await learn(runtime, record, truth)
     return respond({"id": decision_id, "correct": truth.correct, "label": truth.label, "recorded": news})
+
+
+async def learn(runtime: Runtime, record: Mapping[str, Any], truth: Truth) -> None:
+    """What is now known of a decision reaches who counts by it: rollouts, and features such as risks.
+
+    A store of features that is away is logged: the truth itself is kept already.
+    """
+    runtime.judged(record, truth.correct)
+    served = runtime.pipeline.use_cases.get(record["use_case"])
+    if served is None or served.features is None or truth.label != served.features.engine.spec.positive:
+        return
+    try:
+        await served.features.label(record["request"]["fields"], record["tenant"], record["use_case"])
+    except (StateUnavailable, ValueError) as error:
+        log.error("features: what is known of a decision could not be added: %s", type(error).__name__)
 
 
 async def _decision(runtime: Runtime, decision_id: str, caller: Caller) -> Entry:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from services.api.body import parse_json
+from services.api.feedback import learn
 from services.api.fields import kind, refuse_unknown
 from services.api.messages import Request, Response, respond
 from services.errors import InputError, NotFound, Taken
@@ -114,7 +115,7 @@ class _Reviewer:
             raise Taken("meanwhile another reviewer resolved this review, or took it")
         self.runtime.reviews.metrics.reviewed(one.use_case, voted)
         if voted.resolved and (entry := await asyncio.to_thread(self.runtime.find_decision, one.decision_id)):
-            self.runtime.judged(entry.record, truth.correct)
+            await learn(self.runtime, entry.record, truth)
         return {"id": review_id, "resolved": voted.resolved}
 
     async def _vote(self, review_id: str, truth: Truth) -> Voted | None:

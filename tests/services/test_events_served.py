@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from feature_checks.usecase import UseCase, load_usecase
+from services.api.feedback import learn
 from services.bootstrap import Edges, bootstrap
 from services.errors import StateUnavailable
+from services.feedback import Truth
 from services.online_features import MemoryHistories
 from services.replay import Watcher
 from services.settings import load_settings
-from services.values import Caller, Context, Decision
+from services.synthesis import Outcome
+from services.values import Caller, Context, Decision, Envelope
 
 FOLDER = Path(__file__).parents[2] / "usecases"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -114,3 +117,58 @@ def test_without_its_state_nothing_is_guessed(tmp_path: Path) -> None:
     assert found.output["decision"] == "review"
     assert found.degraded
     assert any("cannot be reached" in reason for reason in found.reasons)
+
+
+def test_feedback_that_a_payment_was_fraud_raises_the_terminals_risk_once_it_counts_as_known(
+    tmp_path: Path, usecase: UseCase
+) -> None:
+    """Not before the delay has passed, as in training; and feedback that it was good raises nothing."""
+    histories, now, watcher = MemoryHistories(), [NOW], Watched()
+
+    def clock() -> float:
+        return now[0].timestamp()
+
+    edges = Edges(endpoints={}, histories=histories, event_clock=clock, observers=(watcher,), reviewing=False)
+
+    async def run() -> list[float]:
+        settings = load_settings(home=tmp_path / "home", usecases_dir=FOLDER)
+        found = []
+        async with bootstrap(settings, edges) as runtime:
+            caller = Caller("bank", "key", frozenset({"caller"}))
+            spec = runtime.calls.usecase("fraud", "use_case")
+
+            async def pay(number: int) -> None:
+                sent = payment(transaction_id=number, at=(now[0] - timedelta(minutes=1)).isoformat())
+                until = time.monotonic() + 30
+                await runtime.pipeline.decide(
+                    runtime.calls.call(spec, sent, Context(), f"id{number}", caller, until)
+                )
+                await asyncio.sleep(0)
+
+            await pay(1)
+            first = watcher.seen[-1]
+            record = {
+                "use_case": "fraud",
+                "tenant": "bank",
+                "request": {"fields": dict(first.fields)},
+            }
+            await pay(2)
+            await learn(runtime, record, Truth(False, "decline"))
+            await learn(runtime, record, Truth(True, "approve"))
+            for days in (1, 10):
+                now[0] = NOW + timedelta(days=days)
+                await pay(2 + days)
+                found.append((watcher.seen[-1].features or {})["terminal_positives_21d"])
+        return found
+
+    assert asyncio.run(run()) == [0.0, 1.0]
+
+
+class Watched:
+    """Keeps the envelopes of recorded requests."""
+
+    def __init__(self) -> None:
+        self.seen: list[Envelope] = []
+
+    def __call__(self, envelope: Envelope, outcome: Outcome) -> None:
+        self.seen.append(envelope)
