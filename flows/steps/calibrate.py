@@ -48,7 +48,8 @@ def calibrate(build: Path, usecase: UseCase) -> dict[str, Any]:
         raise StepError(f"oof.npz cannot be calibrated on: {error}; run step 'fit' again") from error
     folder = fresh(build / "calibration")
     _write_curve(folder / "coverage.csv", confidences, correct, risk.confidence)
-    by_label = label_rules(probabilities, truth, read_json(build / "fit" / "fit.json", "fit")["labels"], risk)
+    labels = read_json(build / "fit" / "fit.json", "fit")["labels"] if risk.by_label else ()
+    by_label = label_rules(probabilities, truth, labels, risk)
     written = asdict(found) | {"relaxed": relaxed, "by_label": by_label.rules, "labels": by_label.found}
     thresholds = [rule["threshold"] for rule in (by_label.rules or {}).values()] or [found.threshold]
     written["answers_anything"] = min(thresholds) < NEVER
