@@ -2,7 +2,6 @@
 
 import base64
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,7 +99,6 @@ def test_the_picture_shows_both_sides_even_of_nothing(tmp_path: Path) -> None:
 
     canary(tmp_path, Rate(300, 3), Rate(300, 120))
     found: list[dict[str, object]] = []
-    look: Callable[[str], object] = lambda by: found.extend(t.shown() for t in one_tick(by)[0])  # noqa: E731
-    look("a controller")
+    found.extend(tick.shown() for tick in one_tick("a controller")[0])
     for shown in (found[0], found[0] | {"sides": {"stable": {"keys": 0}, "candidate": {"keys": 0}}}):
         assert base64.b64decode(picture(shown).partition(",")[2]).startswith(b"\x89PNG")

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -71,11 +71,11 @@ def ask(prefect: str, path: str, body: dict[str, object] | None = None) -> list[
     return found
 
 
-def wait_for(what: str, found: object, log: Path) -> list[dict[str, object]]:
+def wait_for(what: str, found: Callable[[], list[dict[str, object]]], log: Path) -> list[dict[str, object]]:
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
-        if rows := found():  # type: ignore[operator]
-            return rows  # type: ignore[no-any-return]
+        if rows := found():
+            return rows
         time.sleep(0.5)
     pytest.fail(f"{what} did not come; the deployments said: {log.read_text()[-2000:]}")
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from registry.runtimes.tree_reasons import TREES, TreeReasons
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, object]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, Any]:
     draw = np.random.default_rng(5)
     seen = draw.normal(size=(1200, 6)).astype(np.float32).astype(np.float64)
     seen[:, 3] = np.round(seen[:, 3])
@@ -24,16 +25,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, ob
     return folder, seen, model
 
 
-def test_contributions_are_those_of_treeshap(made: tuple[Path, np.ndarray, object]) -> None:
+def test_contributions_are_those_of_treeshap(made: tuple[Path, np.ndarray, Any]) -> None:
     folder, seen, model = made
     reasons = TreeReasons((folder / TREES).read_bytes(), 6)
-    theirs = model.predict(seen[:200], pred_contrib=True)  # type: ignore[attr-defined]
+    theirs = model.predict(seen[:200], pred_contrib=True)
     ours = np.stack([reasons(row) for row in seen[:200].astype(np.float32)])
     assert np.abs(ours - theirs[:, :6]).max() < 1e-5
     assert abs(reasons.base - theirs[0, 6]) < 1e-5
 
 
-def test_contributions_add_up_to_what_the_graph_says(made: tuple[Path, np.ndarray, object]) -> None:
+def test_contributions_add_up_to_what_the_graph_says(made: tuple[Path, np.ndarray, Any]) -> None:
     folder, seen, _ = made
     reasons = TreeReasons((folder / TREES).read_bytes(), 6)
     predictor = TabularPredictor(("no", "yes"), tuple("abcdef"), reasons, (folder / MODEL).read_bytes())
@@ -45,7 +46,7 @@ def test_contributions_add_up_to_what_the_graph_says(made: tuple[Path, np.ndarra
         assert predictor.predict(fields) == predictor.predict(dict(reversed(fields.items())))
 
 
-def test_a_missing_number_is_an_error_and_never_a_guess(made: tuple[Path, np.ndarray, object]) -> None:
+def test_a_missing_number_is_an_error_and_never_a_guess(made: tuple[Path, np.ndarray, Any]) -> None:
     folder, _, _ = made
     reasons = TreeReasons((folder / TREES).read_bytes(), 6)
     predictor = TabularPredictor(("no", "yes"), tuple("abcdef"), reasons, (folder / MODEL).read_bytes())
@@ -53,7 +54,7 @@ def test_a_missing_number_is_an_error_and_never_a_guess(made: tuple[Path, np.nda
         predictor.predict({"a": 1.0})
 
 
-def test_leaves_are_plain_numbers(made: tuple[Path, np.ndarray, object]) -> None:
+def test_leaves_are_plain_numbers(made: tuple[Path, np.ndarray, Any]) -> None:
     assert set(json.loads((made[0] / TREES).read_text())) == {
         "base",
         "value",
