@@ -86,7 +86,10 @@ async def test_a_decision_is_audited_and_its_receipt_verified_offline(home: Path
         answer = (await app.decide("Card 4111 1111 1111 1111")).json()
     shown = run("audit", "show", answer["id"])
     assert "<CARD_1>" in shown.stdout
-    assert "4111" not in shown.stdout
+    assert (
+        "4111 1111 1111 1111" not in shown.stdout
+    )  # the whole number: digests may hold four digits by chance
+    assert "4111111111111111" not in shown.stdout
     assert json.loads(run("audit", "show", "--last", "3", "--json").stdout)[0]["id"] == answer["id"]
     assert answer["id"] in run("audit", "show", "--last", "3").stdout
     assert json.loads(run("audit", "verify", "--json").stdout)["ok"] is True

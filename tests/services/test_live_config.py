@@ -83,7 +83,9 @@ async def test_an_invalid_change_is_refused_and_the_old_goes_on(
         await until(lambda: "config_refused" in state(app))
         assert state(app)["config"] == before
         assert app.runtime.readiness().ready
-        assert "4111" not in str(state(app))
+        assert "4111111111111111" not in str(
+            state(app)
+        )  # whole: a digest may hold four of its digits by chance
         assert await version(app) == before
         assert 'config_refused{use_case="support"} 1.0' in (await app.client.get("/metrics")).text
         change(usecases, file, new, old)
