@@ -8,7 +8,8 @@ import httpx
 from services.console.sessions import Session
 
 TIMEOUT_S = 10.0
-_ASKED = {"auditor": "/v1/decisions?limit=1", "reviewer": "/v1/reviews?limit=1"}
+# /v1/budgets says no 503 behind the check of the key: an auditor gets in while the database is away
+_ASKED = {"auditor": "/v1/budgets", "reviewer": "/v1/reviews?limit=1"}
 
 
 class Trouble(Exception):
@@ -34,17 +35,21 @@ class ApiClient:
 
     async def roles(self, key: str) -> frozenset[str]:
         """Of reviewer and auditor, those that the key has: asked of the API, which alone knows.
-        Raises `Trouble` for a key that it does not take."""
+        Raises `Trouble` for a key that it does not take, or cannot check."""
         found = set()
+        away: Trouble | None = None
         for role, path in _ASKED.items():
             try:
                 await self._call("GET", path, key)
             except Trouble as trouble:
-                if trouble.status == httpx.codes.FORBIDDEN:
-                    continue
-                if trouble.status != httpx.codes.SERVICE_UNAVAILABLE:  # let in, and something is away
+                if trouble.status == httpx.codes.SERVICE_UNAVAILABLE:
+                    away = trouble  # nothing is known of the key: it has not got this role
+                elif trouble.status != httpx.codes.FORBIDDEN:
                     raise
-            found.add(role)
+            else:
+                found.add(role)
+        if away is not None and not found:
+            raise away
         return frozenset(found)
 
     async def get(self, session: Session, path: str, **query: str | int) -> dict[str, Any]:

@@ -65,7 +65,8 @@ class VariantTarget(Target):
             self._cutoff.end(self.failed, sound=sound)
         if self.failed is None:
             return said
-        if self._stable is None or not self._permits(self._stable, envelope):
+        # what the caller has begun to read is the candidate's: stable must not go on behind it
+        if self._told or self._stable is None or not self._permits(self._stable, envelope):
             raise TargetFailed("candidate", f"the rollout's candidate failed: {self.failed}")
         self._is(self._stable)
         answer = await self._asked(self._stable, envelope, usecase, deadline, written)
