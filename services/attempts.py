@@ -155,7 +155,9 @@ class _Attempt:
             log.error("target %s broke: %s", target.name, type(error).__name__)  # its text may hold content
             return self._record("failed", f"broke with {type(error).__name__}", cost_usd=unknown)
         if isinstance(answer, Declined):
-            return self._record("declined", answer.reason)
+            return self._record(
+                "declined", answer.reason, 0.0, answer.model, (answer.confidence, answer.label)
+            )
         return self._verified(answer)
 
     async def _answer(self) -> Answer | Declined:
@@ -172,12 +174,24 @@ class _Attempt:
             problem = "it is not the one that began to go out"
         if problem is not None:
             reason = f"its answer was refused: {problem}"
-            return self._record("refused", reason, answer.cost_usd, answer.model)
+            return self._record("refused", reason, answer.cost_usd, answer.model, self._scored(answer))
         self.given = Given(answer, self._target, names(validators, own_text=own_text))
-        return self._record("answered", answer.reason or "answered", answer.cost_usd, answer.model)
+        reason = answer.reason or "answered"
+        return self._record("answered", reason, answer.cost_usd, answer.model, self._scored(answer))
+
+    def _scored(self, answer: Answer) -> tuple[float | None, str | None]:
+        """Confidence and label of a local model's answer. A generated label may hold anything: not kept."""
+        label = answer.output.get(self._prepared.usecase.label) if self._target.own_text else None
+        return answer.confidence, label if answer.confidence is not None and isinstance(label, str) else None
 
     def _record(
-        self, outcome: str, reason: str, cost_usd: float | None = 0.0, model: str | None = None
+        self,
+        outcome: str,
+        reason: str,
+        cost_usd: float | None = 0.0,
+        model: str | None = None,
+        scored: tuple[float | None, str | None] = (None, None),
     ) -> AttemptRecord:
         took_ms = round((time.perf_counter() - self._started) * 1000, 3)
-        return AttemptRecord(self._target.name, outcome, reason, self._policy_ids, took_ms, cost_usd, model)
+        name, ids = self._target.name, self._policy_ids
+        return AttemptRecord(name, outcome, reason, ids, took_ms, cost_usd, model, *scored)

@@ -21,11 +21,24 @@ def evaluate_command(
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Rows at work at once.")] = 4,
     home: Annotated[Path | None, typer.Option(help="State folder; default: SWITCHYARD_HOME.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    what_if: Annotated[
+        bool, typer.Option("--what-if", help="From logged, reviewed decisions: cost of other thresholds.")
+    ] = False,
+    days: Annotated[int, typer.Option(min=1, help="--what-if: decisions of the last so many days.")] = 30,
+    tenant: Annotated[str | None, typer.Option(help="--what-if: of this tenant alone.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="--what-if: draw it, for example frontier.svg.")] = None,
 ) -> None:
-    """Replay labelled rows through the whole plan, journal and receipts included.
+    """Replay labelled rows through the whole plan, journal and receipts included; or, with --what-if, say
+    from logged decisions what other thresholds would have cost and how often they would have been right.
 
     Example: switchyard evaluate support --data full --json
+    Example: switchyard evaluate support --what-if --days 14 --plot frontier.svg
     """
+    if what_if:
+        from services.what_if_report import what_if_command
+
+        what_if_command(usecase, days, tenant, plot, home, as_json)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

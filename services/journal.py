@@ -223,4 +223,6 @@ def _attempt_record(attempt: AttemptRecord) -> dict[str, Any]:
         "latency_ms": attempt.latency_ms,
         "cost_usd": attempt.cost_usd,
         "model": attempt.model,
+        **({} if attempt.confidence is None else {"confidence": attempt.confidence}),
+        **({} if attempt.label is None else {"label": attempt.label}),
     }

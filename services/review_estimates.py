@@ -53,13 +53,16 @@ def judged(
 ) -> bool | None:
     """Was this answer right, by a review that may have been of another answer to the very same request?
 
-    `reviewed` is the label that was reviewed, `correct` and `label` what was said of it. None: not known.
+    `reviewed` is the label that was reviewed, `correct` and `label` what was said of it. One label is right:
+    where another was, this one is wrong. None: not known.
     """
     if correct is None:
         return None
     if label is not None:
         return answered == label
-    return correct if answered == reviewed else None
+    if answered == reviewed:
+        return correct
+    return False if correct else None
 
 
 def _estimate(route: str, rows: Sequence[Sampled], confidence: float) -> RouteEstimate:

@@ -122,11 +122,14 @@ class Declined:
 
     reason: str
     confidence: float | None = None
+    label: str | None = None  # what it would have said; one of the use case's labels
+    model: str | None = None  # digest of the local model that would have
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt as it happened; goes into reasons, journal and receipt."""
+    """One attempt as it happened; goes into reasons, journal and receipt. `confidence` and `label` are a
+    local model's, used or not: what another threshold would have done can be said from them."""
 
     target: str
     outcome: (
@@ -137,6 +140,8 @@ class AttemptRecord:
     latency_ms: float = 0.0
     cost_usd: float | None = 0.0  # None: unknown
     model: str | None = None
+    confidence: float | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from services.chain import GENESIS, from_line
 from services.state.database import Database
 from services.state.decision_tables import decisions, evidence_log, retentions, shipped
 
+_AT_ONCE = 500  # ids in one query
+
 
 class Raced(Exception):
     """Somebody else moved this file's position; read it anew."""
@@ -72,6 +74,16 @@ class Decisions:
         with self._database.reading() as connection:
             row = connection.execute(query).first()
         return Row(*row) if row is not None else None
+
+    def lines(self, ids: Sequence[str]) -> dict[str, str]:
+        """Id -> the journal's own line, of those that are there."""
+        found: dict[str, str] = {}
+        with self._database.reading() as connection:
+            for first in range(0, len(ids), _AT_ONCE):
+                some = decisions.c.id.in_(ids[first : first + _AT_ONCE])
+                query = select(decisions.c.id, decisions.c.line).where(some)
+                found.update(row._tuple() for row in connection.execute(query))
+        return found
 
     def newest(
         self, count: int, tenant: str | None = None, use_case: str | None = None, before: str | None = None

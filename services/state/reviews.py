@@ -58,6 +58,23 @@ class Voted:
     waiting: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SampledReview:
+    """A decision of the random sample. `reviewed`, `correct`, `label`: its review, as `judged` takes them."""
+
+    decision_id: str
+    route: str
+    rate: float
+    answered: str | None
+    reviewed: str | None
+    correct: bool | None
+    label: str | None
+
+    def judged(self, said: str | None) -> bool | None:
+        """Would this label have been right? None: the review does not tell."""
+        return judged(said, self.reviewed, self.correct, self.label)
+
+
 class ReviewStore:
     """Every method raises `StateUnavailable` while the database cannot be reached."""
 
@@ -158,19 +175,23 @@ class ReviewStore:
 
     def sampled(self, use_case: str, since: str, tenant: str | None = None) -> list[Sampled]:
         """The random sample since then, with what its reviews said."""
+        return [
+            Sampled(one.route, one.rate, one.judged(one.answered))
+            for one in self.sampled_reviews(use_case, since, tenant)
+        ]
+
+    def sampled_reviews(self, use_case: str, since: str, tenant: str | None = None) -> list[SampledReview]:
+        """The same, each with its decision's id and the words of the review themselves."""
         s = samples.c
         here = (s.use_case == use_case) & (s.at > since)
         if tenant is not None:
             here &= s.tenant == tenant
-        columns = (s.route, s.rate, s.answered, _R.answered.label("reviewed"), _R.correct, _R.label)
+        reviewed = (_R.answered.label("reviewed"), _R.correct, _R.label)
+        columns = (s.decision_id, s.route, s.rate, s.answered, *reviewed)
         both = samples.outerjoin(reviews, (s.review_id == _R.id) & _R.resolved_at.is_not(None))
         with self._database.reading() as connection:
-            return [
-                Sampled(route, rate, judged(answered, reviewed, correct, label))
-                for route, rate, answered, reviewed, correct, label in connection.execute(
-                    select(*columns).select_from(both).where(here)
-                )
-            ]
+            rows = connection.execute(select(*columns).select_from(both).where(here))
+            return [SampledReview(*row) for row in rows]
 
     def tallies(self, use_case: str, tenant: str | None = None) -> dict[str, int]:
         """What was counted of a use case's queues, and how many wait."""

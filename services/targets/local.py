@@ -116,21 +116,21 @@ class LocalTarget(Target):
             return Declined(NO_FEATURES)
         said = await self._predict(fields)
         if problem := self._broken_promise(said):
-            return Declined(problem, said.confidence)
+            return self._declined(problem, said)
         because = reason_sentences(usecase, said.contributions)
         sure = _sure_enough(said)
         if not said.confidence >= said.threshold:
             if said.relaxed is None or not self._short(envelope):
-                return Declined(_too_unsure(said), said.confidence)
+                return self._declined(_too_unsure(said), said)
             if not said.confidence >= said.relaxed[0]:
-                return Declined(_too_unsure(replace(said, threshold=said.relaxed[0])), said.confidence)
+                return self._declined(_too_unsure(replace(said, threshold=said.relaxed[0])), said)
             sure = _sure_enough_when_short(said, said.relaxed)
         if said.label not in self._labels:
             raise TargetFailed("unknown_label", "the local model gave a label that is not the use case's")
         output: dict[str, object] = {self._label_field: said.label}
         for field, texts in self._templates.items():
             if said.label not in texts:
-                return Declined(f"there is no approved {field} for label '{said.label}'", said.confidence)
+                return self._declined(f"there is no approved {field} for label '{said.label}'", said)
             output[field] = texts[said.label]
         if self._score_field:
             output[self._score_field] = said.confidence
@@ -138,6 +138,11 @@ class LocalTarget(Target):
             output[self._why_field] = f"Decided by our own model: {because or sure}."
         return Answer(
             output, said.confidence, f"{sure}, since {because}" if because else sure, model=said.digest
+        )
+
+    def _declined(self, reason: str, said: Scored) -> Declined:
+        return Declined(
+            reason, said.confidence, said.label if said.label in self._labels else None, said.digest
         )
 
     def _broken_promise(self, said: Scored) -> str | None:
