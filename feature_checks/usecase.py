@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, model_validator
 
 from feature_checks.contract_spec import ContractSpec
+from feature_checks.cost_spec import CostSpec
 from feature_checks.data_spec import MADE, DataSpec
 from feature_checks.errors import UseCaseError
 from feature_checks.feature_spec import FeatureSpec
@@ -53,6 +54,13 @@ class LocalSpec(Strict):
     kind: Name
     risk: RiskSpec
     outside: str | None = None  # label of rows that no label fits: never trained on, never answered
+    cost: CostSpec | None = None  # None: the threshold stays the calibrated one
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> "LocalSpec":
+        if self.cost is not None and self.risk.by_label:
+            raise ValueError("cost: follows one threshold, and `risk.by_label` has one for each label")
+        return self
 
 
 class BudgetSpec(Strict):

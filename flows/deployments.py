@@ -1,7 +1,8 @@
 """`python -m flows.deployments`: schedules and triggers, only here. Serves the flows of all use cases.
 
 Each use case with a local model has `monitoring/<use case>`, by the clock, and `retraining/<use case>`, by an
-automation: Prefect starts it when a drift event of its model arrives.
+automation: Prefect starts it when a drift event of its model arrives. With `local.cost` in usecase.yaml
+it has `thresholds/<use case>` too.
 """
 
 import os
@@ -13,11 +14,12 @@ from feature_checks.usecase import UseCase, list_usecases, load_usecase
 
 
 def deployments_of(usecase: UseCase) -> list[Any]:
-    """Both deployments; empty for a use case without a local model."""
+    """Its deployments; empty for a use case without a local model."""
     from prefect.events import DeploymentEventTrigger
 
     from flows.monitoring import monitoring
     from flows.retraining import retraining
+    from flows.thresholds import thresholds
     from flows.trigger import DRIFT, resource_of
 
     if usecase.local is None:
@@ -30,7 +32,16 @@ def deployments_of(usecase: UseCase) -> list[Any]:
         match={"prefect.resource.id": resource_of(usecase.local.model)},
         parameters={"usecase_name": usecase.name, "alarm": alarm},
     )
+    adjusting = thresholds.to_deployment(
+        name=usecase.name,
+        interval=timedelta(hours=1),
+        parameters={"usecase_name": usecase.name},
+        tags=tags,
+        concurrency_limit=1,
+        description="Should the local model's threshold follow cost, within the team's bounds?",
+    )
     return [
+        *([adjusting] if usecase.local.cost else []),
         monitoring.to_deployment(
             name=usecase.name,
             interval=timedelta(minutes=usecase.monitoring.every_minutes),

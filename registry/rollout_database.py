@@ -1,7 +1,7 @@
 """The database of rollouts: its tables, how it is opened, and how an older form of it is migrated.
 
 SQLite or PostgreSQL. Form 1 held rollouts and their records; form 2 adds what workers counted, and kill
-switches.
+switches; form 3 adds changes of thresholds.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ from sqlalchemy.pool import NullPool
 from registry.rollout_errors import RolloutsUnavailable
 from registry.settings import RegistrySettings
 
-FORM = 2
+FORM = 3
 BUSY_TIMEOUT_S = 5.0
 
 _metadata = MetaData()
@@ -87,6 +87,13 @@ SWITCHES = Table(
     _metadata,
     Column("name", String(140), primary_key=True),
     Column("number", Integer, primary_key=True),  # every turn is kept; the last one holds
+    Column("value", Text, nullable=False),
+)
+THRESHOLDS = Table(
+    "thresholds",
+    _metadata,
+    Column("use_case", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),  # every change is kept; the last one holds
     Column("value", Text, nullable=False),
 )
 _form = Table("rollouts_form", _metadata, Column("form", Integer, primary_key=True))

@@ -7,6 +7,7 @@ from services.evaluate_cli import evaluate_commands
 from services.keys_cli import key_commands
 from services.policy_cli import policy_commands
 from services.reviews_cli import review_commands
+from services.thresholds_cli import threshold_commands
 
 
 def commands(root: typer.Typer) -> None:
@@ -16,3 +17,4 @@ def commands(root: typer.Typer) -> None:
     audit_commands(root)
     policy_commands(root)
     review_commands(root)
+    threshold_commands(root)

@@ -1,4 +1,4 @@
-"""The breakers and budgets of one worker, and the store that they share with its siblings."""
+"""The breakers, budgets and raised thresholds of one worker, and the store it shares with its siblings."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -9,6 +9,7 @@ from services.breaker import BreakerSettings, BreakerState
 from services.breakers import Breakers
 from services.budget import Settled
 from services.budgets import Budgets
+from services.raised import RaisedThresholds
 from services.settings import ServiceSettings
 from services.state.counters import BreakerStore, BudgetStore
 from services.state.sqlite_counters import SqliteCounters
@@ -52,6 +53,7 @@ class Guards:
             store, breaker or BreakerSettings(), clock, endpoints=self._endpoints, on_change=on_change
         )
         self.budgets = Budgets(store, clock=clock)
+        self.thresholds = RaisedThresholds()
 
     def short(self, usecase: UseCase) -> Callable[[Envelope], bool]:
         """Whether the day's budget of a request's tenant is nearly or wholly used up."""

@@ -16,6 +16,7 @@ from services.kept_answers import AnswerShelf
 from services.online_features import HistoryStore, MemoryHistories, OnlineFeatures
 from services.prepared import Policy, PreparedUseCase
 from services.privacy.detect import Detector
+from services.raised import Above, never_raised
 from services.targets import Target
 from services.targets.answer_schema import load_answer_schema
 from services.targets.chat import Chat
@@ -59,7 +60,9 @@ def prepare(
 
 def local_target(usecase: UseCase, model: LocalModel, guards: Guards | None) -> LocalTarget:
     """Another model in the place of the use case's local target. Raises `ConfigError`."""
-    return LocalTarget(usecase, model, load_templates(usecase), _short(usecase, guards))
+    return LocalTarget(
+        usecase, model, load_templates(usecase), _short(usecase, guards), _above(usecase, guards)
+    )
 
 
 def _prepare(
@@ -86,7 +89,9 @@ def _prepare(
         if step == "rules":
             targets[step] = RulesTarget(load_rules(usecase))
         elif step == "local" and local is not None:
-            targets[step] = LocalTarget(usecase, local, templates, _short(usecase, guards))
+            targets[step] = LocalTarget(
+                usecase, local, templates, _short(usecase, guards), _above(usecase, guards)
+            )
         elif step == "local":
             missing[step] = f"no local model is set up; train one with `switchyard train {usecase.name}`"
         elif step == "stale" and shelf is not None:
@@ -130,6 +135,15 @@ def _closed(targets: Mapping[str, Target]) -> Callable[[str, Envelope], str | No
 
 def _short(usecase: UseCase, guards: Guards | None) -> Short:
     return never_short if guards is None or usecase.cloud is None else guards.short(usecase)
+
+
+def _above(usecase: UseCase, guards: Guards | None) -> Above:
+    """Without `local.cost` in usecase.yaml no change of a threshold is obeyed."""
+    local = usecase.local
+    if guards is None or local is None or local.cost is None:
+        return never_raised
+    raised, highest = guards.thresholds.of(usecase.name), local.cost.highest
+    return lambda digest: min(raised(digest), highest)
 
 
 def _approved(usecase: UseCase, templates: Templates) -> tuple[str, ...]:

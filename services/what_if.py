@@ -56,7 +56,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One threshold: the share answered locally, correctness of all answers, and cost. Shares are 0 to 1."""
+    """One threshold: the share answered locally, correctness of all answers, and cost. Shares are 0 to 1.
+    `gain`: how much more often right than at the threshold it is compared with, from the same resamples."""
 
     threshold: float
     local_share: float
@@ -65,14 +66,18 @@ class Point:
     best: float
     usd_per_1000: Estimate
     assumed: float
+    gain: Estimate | None = None
 
 
 def frontier(
-    rows: Sequence[Logged], thresholds: Sequence[float] = (), points: int = POINTS, confidence: float = 0.95
+    rows: Sequence[Logged],
+    thresholds: Sequence[float] = (),
+    points: int = POINTS,
+    confidence: float = 0.95,
+    against: float | None = None,
 ) -> list[Point]:
-    """The points at those thresholds and at `points` steps of the decisions' own confidences, ascending.
-
-    Empty with fewer than `FEWEST` rows.
+    """The points at those thresholds and at `points` steps of the decisions' own confidences, ascending;
+    compared with the threshold `against`. Empty with fewer than `FEWEST` rows.
     """
     import numpy as np
 
@@ -81,7 +86,9 @@ def frontier(
     seen = _Seen(rows)
     draws = np.random.default_rng(SEED).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), RESAMPLES)
     weights = seen.weight * np.vstack([np.ones(len(rows)), draws])
-    return [_point(seen, t, weights, confidence) for t in sorted({*thresholds, *_spread(seen, points)})]
+    base = None if against is None else seen.right(against, weights)
+    wanted = sorted({*thresholds, *_spread(seen, points)})
+    return [_point(seen, t, weights, confidence, base) for t in wanted]
 
 
 class _Seen:
@@ -99,6 +106,21 @@ class _Seen:
         self.rest = column([None if row.by_local else row.right for row in rows])
         self.usd = column([None if row.by_local else row.usd for row in rows])
         self.fixed = np.isnan(self.confidence)
+
+    def found(self, threshold: float) -> tuple["NDArray[np.bool_]", "Floats"]:
+        """Which decisions the local model answers, and whether each answer is right; nan where not seen."""
+        import numpy as np
+
+        locally = ~self.fixed & (self.confidence >= threshold)
+        return locally, np.where(locally, self.local, self.rest)
+
+    def right(self, threshold: float, weights: "Floats") -> "Floats":
+        """Share of right answers, for each row of weights."""
+        import numpy as np
+
+        locally, found = self.found(threshold)
+        guess = np.where(locally, self.guessed(self.local, weights), self.guessed(self.rest, weights))
+        return _mean(np.where(np.isnan(found), guess, found), weights)
 
     def guessed(self, values: "Floats", weights: "Floats") -> "Floats":
         """For each row of weights and each decision, the weighted mean of the `NEAREST` seen values by
@@ -131,16 +153,16 @@ def _spread(seen: _Seen, points: int) -> list[float]:
     return [float(t) for t in np.quantile(asked, np.linspace(0, 1, points + 1), method="lower")]
 
 
-def _point(seen: _Seen, threshold: float, weights: "Floats", confidence: float) -> Point:
+def _point(
+    seen: _Seen, threshold: float, weights: "Floats", confidence: float, base: "Floats | None"
+) -> Point:
     """`weights`: (1 + RESAMPLES, rows); the first row is the sample itself, the others are its resamples."""
     import numpy as np
 
-    locally = ~seen.fixed & (seen.confidence >= threshold)
-    found = np.where(locally, seen.local, seen.rest)
+    locally, found = seen.found(threshold)
     spent = np.where(locally, 0.0, seen.usd)
     unknown = np.isnan(found)
-    guess = np.where(locally, seen.guessed(seen.local, weights), seen.guessed(seen.rest, weights))
-    right = _mean(np.where(unknown, guess, found), weights)
+    right = seen.right(threshold, weights)
     usd = 1000 * _mean(np.where(np.isnan(spent), seen.guessed(seen.usd, weights), spent), weights)
     share = seen.weight / seen.weight.sum()
     return Point(
@@ -151,6 +173,7 @@ def _point(seen: _Seen, threshold: float, weights: "Floats", confidence: float) 
         best=float((share * np.where(unknown, 1.0, found)).sum()),
         usd_per_1000=_estimate(usd, confidence),
         assumed=float(share[unknown].sum()),
+        gain=None if base is None else _estimate(right - base, confidence),
     )
 
 

@@ -52,5 +52,6 @@ def build_rollouts(
         poll_s=settings.rollout_poll_s,
         counts=counts,
         shadow=shadow,
+        thresholds=guards.thresholds,
         worker=secrets.token_hex(8),
     )

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from registry.errors import RegistryError
 from registry.rollout import Move, Rollout, State
@@ -18,7 +18,9 @@ from registry.rollout_moves import ask
 from registry.rollout_store import Rollouts
 from registry.rollout_tallies import Counted, RolloutTallies
 from registry.switches import Switches
+from registry.thresholds import Thresholds
 from services.prepared import PreparedUseCase
+from services.raised import Raised, RaisedThresholds
 from services.rollouts.counts import RolloutCounts
 from services.rollouts.cutoff import Cutoff
 from services.rollouts.divider import Divider, Exposed
@@ -38,6 +40,7 @@ class View:
 
     rollouts: tuple[Rollout, ...] = ()
     killed: frozenset[str] = frozenset()
+    raised: Raised = field(default_factory=dict)
 
 
 class RolloutWatch:
@@ -55,6 +58,7 @@ class RolloutWatch:
         counts: RolloutCounts,
         worker: str,
         shadow: Shadow,
+        thresholds: RaisedThresholds,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`served` are the use cases of now, `serve` takes their dividers, `failures` is how many hard ones
@@ -70,6 +74,7 @@ class RolloutWatch:
         self._counts = counts
         self._worker = worker
         self._shadow = shadow
+        self._thresholds = thresholds
         self._clock = clock
         self._cutoffs: dict[str, Cutoff] = {}
         self._told: set[str] = set()
@@ -124,6 +129,7 @@ class RolloutWatch:
     def apply(self) -> None:
         """Hand over dividers for the rollouts and use cases of now."""
         served = self._served()
+        self._thresholds.current = self.view.raised
         self._cutoffs = {r.id: self._cutoffs.get(r.id) or Cutoff(self._failures) for r in self.view.rollouts}
         allowed = {n: p.usecase.slo.fallback_rate for n, p in served.items() if p.usecase.slo.fallback_rate}
         self._counts.serve(self.view.rollouts, allowed)
@@ -170,7 +176,9 @@ class RolloutWatch:
         if counted:
             RolloutTallies(self._kept.database).write(self._worker, counted)
         killed = Switches(self._kept.database).killed()
-        return View(tuple(self._kept.served()), killed)
+        changes = Thresholds(self._kept.database).last().values()
+        raised = {(one.use_case, one.model): one.threshold for one in changes}
+        return View(tuple(self._kept.served()), killed, raised)
 
     def _roll_back(self, rollout: Rollout, why: str) -> None:
         reason = f"failed hard {self._failures} times in one worker, and was cut off there: {why}"[:500]

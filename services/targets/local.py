@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError, TargetFailed
+from services.raised import Above, never_raised
 from services.reason_sentences import reason_sentences
 from services.targets import Target
 from services.targets.templates import Templates
@@ -90,9 +91,15 @@ class LocalTarget(Target):
     name = "local"
 
     def __init__(
-        self, usecase: UseCase, model: LocalModel, templates: Templates, short: Short = never_short
+        self,
+        usecase: UseCase,
+        model: LocalModel,
+        templates: Templates,
+        short: Short = never_short,
+        above: Above = never_raised,
     ) -> None:
         self._short = short
+        self._above = above
         self._risk = usecase.local.risk if usecase.local else None
         self._model = model
         self.waits = not isinstance(model, InProcessModel)
@@ -117,6 +124,7 @@ class LocalTarget(Target):
         said = await self._predict(fields)
         if problem := self._broken_promise(said):
             return self._declined(problem, said)
+        said = replace(said, threshold=max(said.threshold, self._above(said.digest)))
         because = reason_sentences(usecase, said.contributions)
         sure = _sure_enough(said)
         if not said.confidence >= said.threshold:
