@@ -87,7 +87,9 @@ async def test_an_invalid_change_is_refused_and_the_old_goes_on(
             state(app)
         )  # whole: a digest may hold four of its digits by chance
         assert await version(app) == before
-        assert 'config_refused{use_case="support"} 1.0' in (await app.client.get("/metrics")).text
+        await until(
+            lambda: app.runtime.telemetry.page().count(b'config_refused{use_case="support"} 1.0') == 1
+        )
         change(usecases, file, new, old)
         await until(lambda: "config_refused" not in state(app))
         await until(
