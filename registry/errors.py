@@ -9,6 +9,8 @@ RegistryError
 ├── VersionRevoked        a version, or its signer, was revoked, and no earlier one is placed
 ├── TrustInvalid          the trust policy or the revocations cannot be read: file, key, what was expected
 ├── MoveRefused           an alias that was moved in MLflow, and for which no signed promotion vouches
+│   └── MoveOvertaken     it was promoted once, and a newer promotion was accepted here since
+├── BundleInvalid         the list of models inside a bento is missing or of another form
 ├── PromotionRefused      the gate is shut, or what is asked cannot be promoted: says which and why
 ├── PromotionRaced        another promotion of the same model was first: look again, then decide
 ├── LogBroken             the signed log of promotions is not what was appended: says which entry
@@ -63,6 +65,14 @@ class TrustInvalid(RegistryError):
 
 class MoveRefused(RegistryError):
     """An alias in MLflow means a version for which no signed promotion vouches; it is not followed."""
+
+
+class MoveOvertaken(MoveRefused):
+    """The promotion is genuine, and a newer one was accepted on this machine since."""
+
+
+class BundleInvalid(RegistryError):
+    """`bundle.json` of a bento is missing or malformed; the message names file and key."""
 
 
 class PromotionRefused(RegistryError):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from registry.errors import LogBroken, MoveRefused
+from registry.errors import LogBroken, MoveOvertaken, MoveRefused
 from registry.log import LogEntry, read_line, read_log
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
@@ -60,7 +60,8 @@ def check_move(line: str | None, ref: ModelRef, alias: str, settings: RegistrySe
         ):  # fmt: skip
             continue
         if entry.at < newest:
-            raise _refused(ref, alias, f"the promotion of {entry.at} is older than that of {newest}")
+            older = f"the promotion of {entry.at} is older than that of {newest}"
+            raise MoveOvertaken(str(_refused(ref, alias, older)))
         _check_key(entry, ref, alias, settings)
         _see(ref.name, alias, entry.at, settings)
         return

@@ -49,7 +49,7 @@ def place(name: str, alias: str, settings: RegistrySettings, source: PackageSour
     try:
         ref = source.resolve(name, alias)
     except MoveRefused as error:
-        _note_refused(name, alias, settings, str(error))
+        note_refused(name, alias, settings, str(error))
         raise
     package = bring(ref, settings, source, alias)
     with _writing(ref):
@@ -158,7 +158,7 @@ def _refusal(name: str, alias: str, settings: RegistrySettings) -> Path:
     return _pointer(name, alias, settings).with_name(f".{alias}.refused")
 
 
-def _note_refused(name: str, alias: str, settings: RegistrySettings, why: str) -> None:
+def note_refused(name: str, alias: str, settings: RegistrySettings, why: str) -> None:
     """Tell the workers, which ask no MLflow, why they serve something else than it says."""
     note = _refusal(name, alias, settings)
     with suppress(OSError):  # a note that cannot be written must not hide the refusal itself

@@ -1,9 +1,10 @@
-"""A bill of materials (CycloneDX) of what serves: the locked environment, and one verified model."""
+"""A bill of materials (CycloneDX) of what serves: the locked environment, and verified models."""
 
 import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,24 @@ from registry.records import ModelRef
 TIMEOUT_S = 240.0
 
 
-def bill_of_materials(lock: Path, ref: ModelRef, package: VerifiedPackage) -> dict[str, Any]:
-    """The packages that `lock` pins, with their hashes, and the model with those of its files.
+def bill_of_materials(lock: Path, models: Iterable[tuple[ModelRef, VerifiedPackage]]) -> dict[str, Any]:
+    """The packages that `lock` pins, with their hashes, and each model with those of its files.
 
-    The model is a `machine-learning-model` component whose SHA-256 is the package's digest: the one that
+    A model is a `machine-learning-model` component whose SHA-256 is the package's digest: the one that
     receipts name. Raises `RegistryError` when the lock cannot be read.
     """
     made: dict[str, Any] = json.loads(_of_lock(lock))
+    held = [_component(ref, package) for ref, package in dict(models).items()]
+    made["components"] = [*made.get("components", []), *held]
+    return made
+
+
+def _component(ref: ModelRef, package: VerifiedPackage) -> dict[str, Any]:
     files = [
         {"type": "file", "name": name, "hashes": [{"alg": "SHA-256", "content": digest}]}
         for name, digest in sorted(package.files.items())
     ]
-    model = {
+    return {
         "type": "machine-learning-model",
         "bom-ref": f"model-{ref.name}-{ref.version}",
         "name": ref.name,
@@ -34,8 +41,6 @@ def bill_of_materials(lock: Path, ref: ModelRef, package: VerifiedPackage) -> di
         "properties": [{"name": "switchyard:signer", "value": package.key_id}],
         "components": files,
     }
-    made["components"] = [*made.get("components", []), model]
-    return made
 
 
 def _of_lock(lock: Path) -> str:

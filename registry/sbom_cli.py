@@ -26,7 +26,7 @@ def sbom(
 
     settings = RegistrySettings()
     ref = placed_ref(name, alias, settings)
-    made = bill_of_materials(lock, ref, placed_package(ref, settings, alias))
+    made = bill_of_materials(lock, [(ref, placed_package(ref, settings, alias))])
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     typer.echo(f"{output}: {len(made['components'])} components, '{name}' version {ref.version} verified")

@@ -21,11 +21,14 @@ class LocalModels:
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML's are
     async def start(self) -> None:
         from feature_checks.usecase import load_usecase
+        from registry.bundles import place_bundled
+        from registry.settings import RegistrySettings
         from services.catalogue import build_shelf, load_usecases, local_models
         from services.settings import load_settings
         from services.usecase_watch import UseCaseWatch
 
         settings = load_settings()
+        await asyncio.to_thread(place_bundled, RegistrySettings(home=settings.home))
         usecases = load_usecases(settings)
         self.shelf = await asyncio.to_thread(build_shelf, settings, usecases.values())
 

@@ -92,7 +92,7 @@ class ModelShelf:
                 return False
             loaded = self._placed.load(name)
         except RegistryError as error:
-            self._note(name, str(error))
+            self._note(name, "; ".join(filter(None, (str(error), self._placed.refused(name)))))
             return held is not None and self._withdraw(name, held)
         self._note(name, self._placed.refused(name))
         log.info("local model '%s' version %s is loaded", name, loaded.ref.version)

@@ -1,7 +1,8 @@
 """`python -m services.preflight`: may this server start? One readable message if not, exit code 1.
 
 Run once by `bentoml serve` before it starts workers: it reads and checks everything that a worker
-would, makes keys and the state database, and fetches models that are not placed yet. In a process of
+would, makes keys and the state database, verifies and places the models that a bento holds, and fetches
+those that are still not placed. In a process of
 its own, so that the supervisor stays small.
 """
 
@@ -9,6 +10,7 @@ import logging
 import sys
 
 from feature_checks.errors import FeatureCheckError
+from registry.bundles import place_bundled
 from registry.errors import RegistryError
 from registry.settings import RegistrySettings
 from services.bootstrap import Edges, bootstrap
@@ -37,6 +39,7 @@ def main() -> int:
     """Check, and say what is wrong or missing. Returns the exit code."""
     try:
         settings = load_settings()
+        refused = unpack_models(settings)
         problem = fetch_models(settings)
         detector = _FindsNothing(kinds_of(settings))
         readiness = bootstrap(settings, Edges(detector=detector)).readiness()
@@ -45,6 +48,8 @@ def main() -> int:
     except (ServiceError, FeatureCheckError, RegistryError) as error:
         sys.stderr.write(f"switchyard: cannot start: {error}\n")
         return 1
+    for line in refused:
+        sys.stderr.write(f"switchyard: {line}\n")
     if problem is not None:
         sys.stderr.write(f"switchyard: models could not be fetched: {problem}\n")
     for name, state in readiness.use_cases.items():
@@ -63,6 +68,11 @@ def fetch_models(settings: ServiceSettings) -> str | None:
     registry = RegistrySettings(home=settings.home)
     names = not_placed(local_models(load_usecases(settings).values()), registry)
     return sync(names, registry, settings.model_sync_timeout_s) if names else None
+
+
+def unpack_models(settings: ServiceSettings) -> list[str]:
+    """Verify and place the models that this bento holds; a line for each that is refused."""
+    return place_bundled(RegistrySettings(home=settings.home)) if settings.local_models_url is None else []
 
 
 if __name__ == "__main__":

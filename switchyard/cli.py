@@ -8,6 +8,7 @@ import typer
 
 ROOMS = (
     "flows.cli",
+    "flows.bento_cli",
     "services.cli",
     "registry.cli",
     "flows.promotion_cli",  # needs the use case, and adds to the group of the one before
