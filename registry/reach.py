@@ -6,6 +6,16 @@ from registry.errors import RegistryUnavailable
 
 PROBE_TIMEOUT_S = 3
 
+# Whoever needs more patience sets them; four minutes of retries, MLflow's default, help nobody.
+MLFLOW_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "DO_NOT_TRACK": "true",
+}
+
 
 def is_server(uri: str) -> bool:
     """Is this the address of an MLflow server, and not a database?"""

@@ -15,23 +15,16 @@ from typing import Any
 
 from registry.errors import ModelNotFound, PackageRefused, PlacingFailed, RegistryError, RegistryUnavailable
 from registry.evidence import STATEMENT
+from registry.lineage import DataInput, Lineage, lineage_of
 from registry.mlflow_answers import aliases_of, artifact_path, listed, nothing_yet, ref_of
 from registry.moves import CHAMPION, PREVIOUS, check_move, tag_of
-from registry.reach import check_reachable, is_server, shown, sqlite_file
+from registry.reach import MLFLOW_DEFAULTS, check_reachable, is_server, shown, sqlite_file
 from registry.records import NAME_PATTERN, ModelRef, RegisteredVersion
 from registry.settings import RegistrySettings
 from registry.signing import verify_package
 from registry.trust_files import keys_for
 
-# Whoever needs more patience sets them; four minutes of retries, MLflow's default, help nobody.
-MLFLOW_DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "DO_NOT_TRACK": "true",
-}
+KIND = "mlflow.experimentKind"  # so that its pages show training, and not what else MLflow is for
 
 
 class Registry:
@@ -81,8 +74,10 @@ class Registry:
             "signer_key_id": package.key_id,
             "kind": package.manifest.kind,
         }
+        lineage = Lineage()
         if STATEMENT in package.files:
             ref_tags["evidence"] = package.files[STATEMENT]
+            lineage = lineage_of(package.read(STATEMENT))
         with self._asking(f"registering '{name}'") as client:
             self._ensure_model(client, name, tags["use_case"])
             if found := self._versions_with(client, name, package.digest):
@@ -90,13 +85,16 @@ class Registry:
                     client.set_terminated(run_id)
                 return ModelRef(name, found[0], package.digest)
             run_id = run_id or client.create_run(self._experiment(client, tags["use_case"])).info.run_id
-            for metric, value in metrics.items():
-                client.log_metric(run_id, metric, value)
+            for metric, number in metrics.items():
+                client.log_metric(run_id, metric, number)
             for tag, text in ref_tags.items():
                 client.set_tag(run_id, tag, text)
+            client.log_inputs(run_id, [_dataset(one) for one in lineage.inputs])
             path = artifact_path(package.digest)
             client.log_artifacts(run_id, str(folder), path)
-            made = client.create_model_version(name, f"runs:/{run_id}/{path}", run_id, tags=ref_tags)
+            made = client.create_model_version(
+                name, f"runs:/{run_id}/{path}", run_id, ref_tags, description=lineage.description
+            )
             client.set_terminated(run_id)
             # Two processes with the same bytes: the earlier version stands, and both return it.
             first = self._versions_with(client, name, package.digest)[0]
@@ -266,7 +264,7 @@ class Registry:
         # A server keeps artifacts itself; with a database they lie beside it, never in ./mlruns.
         location = None if is_server(self._uri) else (self._settings.artifacts_dir / name).as_uri()
         with _already_there():
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, location, {KIND: "custom_model_development"}))
         return str(client.get_experiment_by_name(name).experiment_id)
 
     @staticmethod
@@ -278,6 +276,13 @@ class Registry:
     def _versions_with(client: Any, name: str, digest: str) -> list[int]:
         query = f"name='{name}' and tags.digest='{digest}'"
         return sorted(int(version.version) for version in client.search_model_versions(query))
+
+
+def _dataset(one: DataInput) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    data = Dataset(one.name, one.digest, one.source_type, one.source, profile=one.profile)
+    return DatasetInput(data, [InputTag("mlflow.data.context", one.context), InputTag("sha256", one.sha256)])
 
 
 @contextmanager

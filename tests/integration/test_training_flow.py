@@ -1,5 +1,6 @@
 """`switchyard train` on a sample, as a process of its own, with real Prefect and MLflow."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -133,6 +134,33 @@ def test_the_signed_evidence_names_both_runs(trained: Trained) -> None:
     said = json.loads(signed.read_text())["predicate"]["switchyard_model"]
     assert said["prefect_run_id"] == trained.outcome["prefect_run_id"]
     assert said["mlflow_run_id"] == trained.outcome["registered"]["mlflow_run_id"]
+
+
+def test_mlflow_leads_from_the_data_by_its_dvc_hash_to_the_run_the_version_and_the_alias(
+    trained: Trained,
+) -> None:
+    """What MLflow's own pages show: inputs of the run, the run of the version, tags and alias of that."""
+    usecase = load_usecase(NAME, ROOT / "usecases")
+    md5 = hashlib.md5(usecase.path(usecase.data.sample).read_bytes(), usedforsecurity=False).hexdigest()
+    registered = trained.outcome["registered"]
+    with sqlite3.connect(trained.home / "mlflow.db") as database:
+        inputs = database.execute(
+            "select d.name, d.digest, i.destination_id from inputs i join datasets d on d.dataset_uuid = "
+            "i.source_id where i.destination_type = 'RUN'"
+        ).fetchall()
+        ((run, description),) = database.execute("select run_id, description from model_versions").fetchall()
+        tags = dict(database.execute("select key, value from model_version_tags").fetchall())
+        aliases = database.execute("select alias, version from registered_model_aliases").fetchall()
+    assert (f"{NAME}/sample-file", md5, run) in inputs
+    assert {(name, of) for name, _, of in inputs} >= {(f"{NAME}/train", run), (f"{NAME}/test", run)}
+    assert run == registered["mlflow_run_id"]
+    assert md5 in description
+    signed = trained.place / "build" / NAME / "sample" / "signed" / "evidence.json"
+    assert tags["evidence"] == hashlib.sha256(signed.read_bytes()).hexdigest()
+    assert tags["digest"] == registered["digest"]
+    assert tags["gate.champion"].startswith("open: ")
+    assert {"signer_key_id", "move.champion"} <= tags.keys()
+    assert aliases == [("champion", registered["version"])]
 
 
 def test_a_run_that_goes_on_skips_what_is_unchanged_and_links_to_mlflow(

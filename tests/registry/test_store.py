@@ -1,5 +1,6 @@
 """Models in MLflow (SQLite): registered once, resolved by alias, believed only after verification."""
 
+import json
 import shutil
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ from registry.errors import (
     RegistryUnavailable,
     SignatureRefused,
 )
+from registry.evidence import STATEMENT, statement
 from registry.keys import SigningKeys, TrustedKey, ensure_signing_keys
 from registry.placing import place, placed_package, placed_ref, refused_move
 from registry.promoting import withdraw
@@ -26,6 +28,8 @@ from registry.settings import RegistrySettings
 from registry.signing import sign_package, verify_package
 from registry.store import Registry
 from tests.registry.conftest import MakePackage
+from tests.registry.test_evidence import evidence
+from tests.registry.test_lineage import FILE, ROWS
 from tests.registry.vouching import move
 
 TAGS = {"use_case": "parcels", "gate": "none"}
@@ -114,6 +118,38 @@ def test_a_rerun_after_a_crash_before_the_version_was_made_succeeds(
     assert ref.version == 1
     (found,) = [version for version in registry.list_models() if version.ref.name == name]
     assert found.run_id == run_id
+
+
+def test_the_run_of_a_version_holds_its_data_by_dvc_hash_once_also_after_a_crash(
+    registry: Registry,
+    make_package: MakePackage,
+    keys: SigningKeys,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = make_package(name=name, sign=False)
+    (folder / STATEMENT).write_text(json.dumps(statement(evidence(data=(FILE, ROWS)), {})))
+    sign_package(folder, keys.private_key)
+    run_id = registry.start_run("parcels", "try", {"alpha": 1.0})
+
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(registry._connected), "create_model_version", crash)
+        with pytest.raises(KeyboardInterrupt):
+            registry.register(folder, name, {}, TAGS, run_id=run_id)
+    registry.register(folder, name, {}, TAGS, run_id=run_id)
+    run = registry._connected.get_run(run_id)
+    held = [(one.dataset.name, one.dataset.digest, {t.key: t.value for t in one.tags}["sha256"])
+            for one in run.inputs.dataset_inputs]  # fmt: skip
+    assert sorted(held) == [
+        ("parcels/train", "f" * 36, "f" * 64),
+        ("parcels/train-file", "e" * 32, "d" * 64),
+    ]
+    assert "e" * 32 in registry._connected.get_model_version(name, "1").description
+    kind = registry._connected.get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"
 
 
 def test_two_processes_with_the_same_bytes_end_with_the_same_version(
