@@ -4,7 +4,8 @@
 signer's id is the first 16 hex digits of a SHA-256 over what names it, so that it is revoked as a key is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,12 +14,14 @@ from typing import Any
 
 from cryptography import x509
 
-from registry.errors import KeyUnusable
+from registry.errors import KeyUnusable, RegistryError
 from registry.keys import TrustedKey
 from registry.settings import RegistrySettings
 
 AUTHORITIES = "authorities"
 SIGSTORE_TRUST = "sigstore-trust.json"
+AUDIENCE = "sigstore"  # for whom a workflow's identity token is
+OIDC_ISSUER = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")  # Fulcio's oid-info.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,11 @@ def certified(bundle: Any, trusted: Sequence[TrustedKey]) -> TrustedKey | None:
     """
     leaf = _leaf(bundle)
     names = _names(leaf)
-    single = getattr(bundle.verification_material, "certificate", None) is not None
-    wanted = TrustedIdentity if single else TrustedCertificate
-    return next((key for key in trusted if isinstance(key, wanted) and key.identity in names), None)
+    if getattr(bundle.verification_material, "certificate", None) is None:
+        chained = (key for key in trusted if isinstance(key, TrustedCertificate))
+        return next((key for key in chained if key.identity in names), None)
+    keyless = (key for key in trusted if isinstance(key, TrustedIdentity) and key.identity in names)
+    return next((key for key in keyless if key.issuer == _issuer(leaf)), None)
 
 
 def has_certificate(bundle: Any) -> bool:
@@ -96,15 +101,36 @@ def configured(config: Any, settings: RegistrySettings) -> Any:
             signing_certificate=settings.signing_certificate,
             certificate_chain=chain,
         )
-    from sigstore.errors import Error
+    with sigstore_errors(settings):
+        from sigstore.oidc import detect_credential
 
-    own = _trust_config(settings.keys_dir / SIGSTORE_TRUST)
+        token = detect_credential(AUDIENCE)
+        own = _trust_config(settings.keys_dir / SIGSTORE_TRUST)
+        signer = config.use_sigstore_signer(identity_token=token, client_id=AUDIENCE, trust_config=own)
+        # Left to itself the library would open a browser, and wait for whoever sits there.
+        if not token:
+            raise KeyUnusable(
+                "SWITCHYARD_SIGNING=keyless: expected the identity of a workflow, got none; run it in a job "
+                "with `permissions: id-token: write`"
+            )
+        return signer
+
+
+@contextmanager
+def sigstore_errors(settings: RegistrySettings | None) -> Iterator[None]:
+    """Whatever Sigstore, its services and the way to them raise while signing becomes `KeyUnusable`."""
     try:
-        return config.use_sigstore_signer(use_ambient_credentials=True, trust_config=own)
-    except (Error, OSError, ValueError) as error:
+        yield
+    except Exception as error:
+        if settings is None or settings.signing != "keyless" or isinstance(error, RegistryError):
+            raise
+        advice = (
+            "the job needs `permissions: id-token: write`"
+            if "oidc" in type(error).__module__
+            else f"it needs the network, or keys/{SIGSTORE_TRUST} with a trust configuration of your own"
+        )
         raise KeyUnusable(
-            f"SWITCHYARD_SIGNING=keyless: Sigstore cannot be used ({type(error).__name__}); it needs the "
-            f"network, or keys/{SIGSTORE_TRUST} with a trust configuration of your own"
+            f"SWITCHYARD_SIGNING=keyless: Sigstore cannot be used ({type(error).__name__}); {advice}"
         ) from error
 
 
@@ -117,6 +143,14 @@ def _leaf(bundle: Any) -> x509.Certificate:
     single = getattr(material, "certificate", None)
     raw = (single or material.x509_certificate_chain.certificates[0]).raw_bytes
     return x509.load_der_x509_certificate(raw)
+
+
+def _issuer(leaf: x509.Certificate) -> str:
+    """On whose word Sigstore certified it: the first of two extensions that hold the same."""
+    try:
+        return leaf.extensions.get_extension_for_oid(OIDC_ISSUER).value.public_bytes().decode()
+    except x509.ExtensionNotFound:
+        return ""
 
 
 def _names(leaf: x509.Certificate) -> set[str]:

@@ -29,7 +29,14 @@ from registry.packages import (
     read_regular,
 )
 from registry.settings import RegistrySettings
-from registry.signers import TrustedIdentity, certified, configured, has_certificate, signed_manifest
+from registry.signers import (
+    TrustedIdentity,
+    certified,
+    configured,
+    has_certificate,
+    signed_manifest,
+    sigstore_errors,
+)
 
 MAX_SIGNATURE_BYTES = 1_000_000
 
@@ -61,7 +68,8 @@ def sign_package(folder: Path, private_key: Path, settings: RegistrySettings | N
     # Beside the folder, since a half-written file inside it would be one that nobody signed.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".signing-") as scratch:
         written = Path(scratch) / SIGNATURE
-        signer.sign(folder, written)
+        with sigstore_errors(settings):
+            signer.sign(folder, written)
         written.replace(folder / SIGNATURE)
     return package_digest(files)
 
@@ -152,8 +160,10 @@ def _signed_files(bundle: Any, key: TrustedKey, shown: str, signature: Path) -> 
     try:
         material, envelope = bundle.verification_material, bundle.dsse_envelope
         witnesses = ("tlog_entries", "timestamp_verification_data")  # Sigstore's, and what it verifies itself
-        outside = [] if isinstance(key, TrustedIdentity) else [getattr(material, w, None) for w in witnesses]
-        plain = [signature.keyid for signature in envelope.signatures] == [""] and not any(outside)
+        keyless = isinstance(key, TrustedIdentity)
+        outside = [] if keyless else [getattr(material, w, None) for w in witnesses]
+        hint = None if keyless else ""  # what the library writes for each
+        plain = [signature.keyid for signature in envelope.signatures] == [hint] and not any(outside)
         manifest = signed_manifest(bundle, signature, key)
         how = dict(manifest.serialization_type)
         signed = {item.identifier: item.digest for item in manifest.resource_descriptors()}
