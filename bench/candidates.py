@@ -9,9 +9,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from bench.plain_evidence import write_plain_evidence
 from bench.sample_model import Folder
 from registry.keys import ensure_signing_keys
 from registry.packages import MANIFEST
+from registry.placing import checked_package
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
 from registry.signing import sign_package
@@ -26,16 +28,25 @@ def place_candidate(home: Path, before: ModelRef, version: int, scratch: Path, c
     """A copy of the placed version `before`, changed by `change`, signed by this home's key and placed."""
     settings = RegistrySettings(home=home)
     folder = scratch / f"candidate-{version}"
-    copytree(settings.models_dir / before.name / f"{before.version}-{before.digest[:12]}", folder)
+    placed = settings.models_dir / before.name / f"{before.version}-{before.digest[:12]}"
+    make_candidate(placed, folder, change, settings)
+    digest = checked_package(folder, before.name, settings, "candidate").digest
+    ref = ModelRef(before.name, version, digest)
+    place_version(ref, settings, Folder(folder, ref))
+    return ref
+
+
+def make_candidate(package: Path, folder: Path, change: Change, settings: RegistrySettings) -> Path:
+    """The signed folder of such a copy."""
+    copytree(package, folder)
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     change(folder)
     for signature in folder.glob("*.sig*"):
         rmtree(signature) if signature.is_dir() else signature.unlink()
-    digest = sign_package(folder, ensure_signing_keys(settings.keys_dir).private_key)
-    ref = ModelRef(before.name, version, digest)
-    place_version(ref, settings, Folder(folder, ref))
-    return ref
+    write_plain_evidence(folder)
+    sign_package(folder, ensure_signing_keys(settings.keys_dir).private_key)
+    return folder
 
 
 def as_it_is(folder: Path) -> None:

@@ -8,11 +8,12 @@ from importlib import import_module
 from pathlib import Path
 from shutil import copytree
 
+from bench.plain_evidence import write_plain_evidence
 from feature_checks.datasets import load_labelled
 from feature_checks.usecase import UseCase
 from registry.keys import ensure_signing_keys
 from registry.packages import MANIFEST, PackageManifest
-from registry.placing import place
+from registry.placing import checked_package, place
 from registry.records import Acceptance, ModelRef
 from registry.settings import RegistrySettings
 from registry.signing import sign_package
@@ -41,6 +42,25 @@ def place_sample_model(
     labels: int | None = None,
 ) -> ModelRef:
     """Fit the sample (or its first `labels` labels), sign with this home's key, and place the package."""
+    folder = make_sample_package(home, usecase, scratch, threshold, version, labels)
+    settings = RegistrySettings(home=home)
+    package = checked_package(
+        folder, json.loads((folder / MANIFEST).read_text())["name"], settings, "champion"
+    )
+    ref = ModelRef(package.manifest.name, version, package.digest)
+    place(ref.name, "champion", settings, Folder(folder, ref))
+    return ref
+
+
+def make_sample_package(
+    home: Path,
+    usecase: UseCase,
+    scratch: Path,
+    threshold: float = 0.3,
+    version: int = 1,
+    labels: int | None = None,
+) -> Path:
+    """The signed package of such a model, not yet placed."""
     if usecase.local is None:
         raise ValueError(f"use case '{usecase.name}' has no local model")
     rows = load_labelled(usecase, "sample", scratch / "data").train
@@ -66,10 +86,6 @@ def place_sample_model(
         files=tuple(files),
     )
     (folder / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json")))
-    for name in ("evidence.json", "model_card.md"):
-        (folder / name).write_text("{}")
-    settings = RegistrySettings(home=home)
-    digest = sign_package(folder, ensure_signing_keys(settings.keys_dir).private_key)
-    ref = ModelRef(usecase.local.model, version, digest)
-    place(ref.name, "champion", settings, Folder(folder, ref))
-    return ref
+    write_plain_evidence(folder)
+    sign_package(folder, ensure_signing_keys(RegistrySettings(home=home).keys_dir).private_key)
+    return folder

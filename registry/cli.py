@@ -1,4 +1,4 @@
-"""Commands of this room: `switchyard registry list|verify|keys|revoke|log|sbom`."""
+"""Commands of this room: `switchyard registry list|verify|keys|revoke|log|sbom|follow`."""
 
 import json
 from dataclasses import asdict
@@ -23,6 +23,7 @@ def commands(root: typer.Typer) -> None:
     registry.command("revoke")(revoke)
     registry.command("log")(show_log)
     registry.command("sbom")(sbom)
+    registry.command("follow")(follow)
     root.add_typer(registry, name="registry")
 
 
@@ -101,6 +102,34 @@ def verify(
                 typer.echo(f"{check.name}@{check.alias} ({check.where}): {said}", err=bool(check.error))
     if failed:
         raise typer.Exit(1)
+
+
+def follow(
+    names: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Registered models that serve here.")
+    ],
+    alias: Annotated[str, typer.Option(help="Which alias to follow.")] = "champion",
+    every: Annotated[float, typer.Option(min=0.5, max=3600, help="Seconds between two looks.")] = 2.0,
+) -> None:
+    """Place what MLflow's alias means on this machine, again whenever it moves, until Ctrl-C or SIGTERM.
+
+    For replicas that share MLflow and not the state folder: run one beside the workers of each machine.
+
+    \b
+    Example: SWITCHYARD_MLFLOW_TRACKING_URI=postgresql://... switchyard registry follow support-intent
+    """
+    import signal
+    import threading
+
+    from registry.follow import Follower
+    from registry.store import Registry
+
+    settings, stop = RegistrySettings(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    follower = Follower(names, alias, settings, Registry(settings), lambda line: typer.echo(line, err=True))
+    typer.echo(f"following {', '.join(names)} every {every:g} s", err=True)
+    follower.run(every, stop)
 
 
 def _verdict(check: CopyCheck) -> str:

@@ -20,17 +20,9 @@ def check_evidence(package: VerifiedPackage) -> None:
     """Raises `PackageRefused` when the in-toto statement names other files or digests than are there.
 
     The signature shows who vouches for these bytes; this, that what is said in them is said about them.
-    What is no in-toto statement proves nothing: it opens no gate (`flows/promotion.py`).
     """
-    if STATEMENT not in package.files:
-        return
-    try:
-        said = json.loads(package.read(STATEMENT))
-    except (ValueError, RecursionError):
-        return
-    if not isinstance(said, dict) or said.get("_type") != TYPE:
-        return
     shown = f"'{package.manifest.name}'"
+    said = _statement(package, shown)
     named = _subjects(said, shown)
     files = {name: digest for name, digest in package.files.items() if name not in UNNAMED}
     for name in sorted(named.keys() | files.keys()):
@@ -39,6 +31,22 @@ def check_evidence(package: VerifiedPackage) -> None:
             got = f"evidence about {named.get(name, 'none such')}"
             raise PackageRefused(shown, STATEMENT, expected, got, _ADVICE)
     _check_report(said, files, shown)
+
+
+def _statement(package: VerifiedPackage, shown: str) -> Mapping[str, Any]:
+    """What is no in-toto statement says nothing of where the model came from, whoever signed it."""
+    got = "none"
+    if STATEMENT in package.files:
+        try:
+            said = json.loads(package.read(STATEMENT))
+        except (ValueError, RecursionError):
+            said, got = None, "no JSON"
+        if isinstance(said, dict):
+            if said.get("_type") == TYPE:
+                return said
+            got = "JSON of another type"
+    advice = "train and sign it again: `switchyard train` writes the evidence"
+    raise PackageRefused(shown, STATEMENT, "an in-toto statement, version 1", got, advice)
 
 
 def _subjects(said: Mapping[str, Any], shown: str) -> dict[str, str]:

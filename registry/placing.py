@@ -84,7 +84,7 @@ def placed_ref(name: str, alias: str, settings: RegistrySettings) -> ModelRef:
     ref, why = None, ""
     for candidate in (alias, PREVIOUS) if alias == CHAMPION else (alias,):
         try:
-            ref, key_id = _pointed(name, candidate, settings)
+            ref, key_id = pointed(name, candidate, settings)
         except ModelNotFound:
             if why:
                 break
@@ -95,8 +95,9 @@ def placed_ref(name: str, alias: str, settings: RegistrySettings) -> ModelRef:
     raise VersionRevoked(f"{why}; no earlier version is placed that may serve: promote another, then sync")
 
 
-def _pointed(name: str, alias: str, settings: RegistrySettings) -> tuple[ModelRef, str]:
-    """The version that a pointer names, and the key that signed it when it was placed."""
+def pointed(name: str, alias: str, settings: RegistrySettings) -> tuple[ModelRef, str]:
+    """The version that a pointer names, revoked or not, and the key that signed it when it was placed.
+    Raises `ModelNotFound`."""
     pointer = _pointer(name, alias, settings)
     advice = (
         f"run `switchyard train <usecase>` for the use case whose local model this is, or "
@@ -247,7 +248,7 @@ def _move_in(folder: Path, target: Path, ref: ModelRef, settings: RegistrySettin
 
 def _keep_previous(name: str, ref: ModelRef, settings: RegistrySettings) -> None:
     try:
-        before, key_id = _pointed(name, CHAMPION, settings)
+        before, key_id = pointed(name, CHAMPION, settings)
     except ModelNotFound:
         return
     # A revoked one is nothing to fall back on, and would push out the one that is.

@@ -35,7 +35,8 @@ class RegistrySettings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """Where MLflow keeps runs and registered models: a database, or the address of a server."""
-        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+        uri = self.mlflow_tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+        return uri.replace("postgresql://", "postgresql+psycopg://", 1)  # the driver that we install
 
     @property
     def artifacts_dir(self) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.plain_evidence import write_plain_evidence
 from flows.processes import Server, free_port
 from registry.errors import PackageRefused, RegistryUnavailable
 from registry.keys import ensure_signing_keys
@@ -65,6 +66,7 @@ def here(server: Server, tmp_path_factory: pytest.TempPathFactory) -> RegistrySe
 def registered(here: RegistrySettings) -> ModelRef:
     folder = signed(here, here.home / "work" / "package")
     (folder / "model.onnx").write_bytes(os.urandom(20_000_000))
+    write_plain_evidence(folder)
     sign_package(folder, here.keys_dir / "model-signing.pem")
     registry = Registry(here)
     run_id = registry.start_run("parcels", "first", {"alpha": 1.0})
@@ -76,6 +78,7 @@ def registered(here: RegistrySettings) -> ModelRef:
 
 def signed(settings: RegistrySettings, folder: Path, **changes: object) -> Path:
     write_package(folder, **changes)  # type: ignore[arg-type]  # `name` is a str where it is given
+    write_plain_evidence(folder)
     sign_package(folder, ensure_signing_keys(settings.keys_dir).private_key)
     return folder
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from bench.promotions import Versions, calling
 from bench.sample_model import place_sample_model
 from services.receipt_check import verify_receipt
 from tests.fakes import REPOSITORY, support
@@ -299,3 +300,18 @@ def test_a_newly_placed_model_is_taken_up_without_a_restart(server: Serving, tmp
             seen = seen + 1 if answer["versions"].get("model") == ref.digest else 0
             if seen == 20:
                 break
+
+
+def test_a_promotion_under_load_reaches_every_worker_and_fails_no_request(
+    server: Serving, tmp_path: Path
+) -> None:
+    """Signed into the log, moved in MLflow, placed; and back. How soon is measured by `bench.alias`."""
+    versions = Versions(server.home, support(), tmp_path, threshold=0.0, labels=8)
+    with server.client() as client, calling(client, "support", known_text(), 4, 0.02) as callers:
+        for ref in (versions.refs[1], versions.refs[0]):
+            versions.lead(ref)
+            for _ in eventually(20):
+                if {digest for *_, digest in callers.seen[-40:]} == {ref.digest}:
+                    break
+    assert not callers.failed
+    assert len(callers.seen) > 80

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.plain_evidence import write_plain_evidence
 from registry.keys import SigningKeys, TrustedKey, ensure_signing_keys, trusted_keys
 from registry.settings import RegistrySettings
 from registry.signing import sign_package
@@ -79,6 +80,7 @@ def make_package(tmp_path: Path, keys: SigningKeys) -> MakePackage:
         made += 1
         folder = write_package(tmp_path / f"made-{made}" / "package", name, **changes)
         if sign:
+            write_plain_evidence(folder)
             sign_package(folder, keys.private_key)
         return folder
 

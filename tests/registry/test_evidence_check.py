@@ -92,3 +92,21 @@ def test_evidence_that_names_other_digests_is_refused_and_what_served_goes_on(
     assert [path.name for path in (settings.models_dir / NAME).iterdir() if path.is_dir()] == [
         f"1-{good.digest[:12]}"
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "no JSON", '{"_type": "https://in-toto.io/Statement/v0.1"}', None]
+)
+def test_what_is_no_in_toto_statement_is_refused_though_a_trusted_key_signed_it(
+    tmp_path: Path, keys: SigningKeys, source: FolderSource, settings: RegistrySettings, text: str | None
+) -> None:
+    folder = write_package(tmp_path / "a")
+    if text is None:
+        (folder / "evidence.json").unlink()
+    else:
+        (folder / "evidence.json").write_text(text)
+    sign_package(folder, keys.private_key)
+    source.hold(NAME, folder, 1)
+    with pytest.raises(PackageRefused, match="expected an in-toto statement"):
+        place(NAME, "champion", settings, source)
+    assert not (settings.models_dir / NAME / "champion.json").exists()

@@ -28,7 +28,7 @@ def test_the_environment_sets_home_and_tracking_uri(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("SWITCHYARD_HOME", str(tmp_path))
     monkeypatch.setenv("SWITCHYARD_MLFLOW_TRACKING_URI", "postgresql://u:secret@db/x")
     settings = RegistrySettings()
-    assert (settings.home, settings.tracking_uri) == (tmp_path, "postgresql://u:secret@db/x")
+    assert (settings.home, settings.tracking_uri) == (tmp_path, "postgresql+psycopg://u:secret@db/x")
     assert "secret" not in repr(settings)
 
 

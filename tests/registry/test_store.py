@@ -1,13 +1,17 @@
-"""Models in MLflow (SQLite): registered once, resolved by alias, believed only after verification."""
+"""Models in MLflow (SQLite, PostgreSQL): registered once, resolved by alias, believed once verified."""
 
 import json
+import os
 import shutil
 import socket
-import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from registry import store
 from registry.errors import (
@@ -32,16 +36,47 @@ from tests.registry.test_evidence import evidence
 from tests.registry.test_lineage import FILE, ROWS
 from tests.registry.vouching import move
 
+POSTGRES_URL = os.environ.get("SWITCHYARD_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 TAGS = {"use_case": "parcels", "gate": "none"}
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory, keys: SigningKeys) -> RegistrySettings:
-    """One SQLite store for the module, since making its tables takes seconds; each test has its own name."""
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def stored(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, keys: SigningKeys
+) -> Iterator[RegistrySettings]:
+    """One store of each kind for the module, since making its tables takes seconds; each test has its own
+    name."""
     home = tmp_path_factory.mktemp("stored") / "a home"
     (home / "keys" / "trusted").mkdir(parents=True)
     shutil.copy(keys.public_key, home / "keys" / "trusted" / "signer.pem")
-    return RegistrySettings(home=home)
+    if request.param == "sqlite":
+        yield RegistrySettings(home=home)
+        return
+    with own_database() as url:
+        yield RegistrySettings(home=home, mlflow_tracking_uri=url)
+
+
+@contextmanager
+def own_database() -> Iterator[str]:
+    """A database of the test's own in the real PostgreSQL; in CI it must be there."""
+    name, _, port = POSTGRES_URL.split("@")[-1].split("/")[0].partition(":")
+    try:
+        socket.create_connection((name, int(port or 5432)), timeout=1).close()
+    except OSError:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI needs a PostgreSQL; SWITCHYARD_TEST_POSTGRES_URL says where")
+        pytest.skip("no PostgreSQL")
+    database = f"t{uuid4().hex}"
+    url = POSTGRES_URL.replace("postgresql://", "postgresql+psycopg://")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {database}"))
+    try:
+        yield f"{POSTGRES_URL.rpartition('/')[0]}/{database}"
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {database} WITH (FORCE)"))
+        admin.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -293,8 +328,11 @@ def test_the_source_that_mlflow_names_is_not_followed(
     registry: Registry, stored: RegistrySettings, make_package: MakePackage, tmp_path: Path, name: str
 ) -> None:
     ref = registry.register(make_package(name=name), name, {}, TAGS)
-    with sqlite3.connect(stored.home / "mlflow.db") as database:
-        database.execute("UPDATE model_versions SET source = 'file:///etc' WHERE name = ?", (name,))
+    engine = create_engine(stored.tracking_uri)
+    with engine.begin() as database:
+        query = text("UPDATE model_versions SET source = 'file:///etc' WHERE name = :name")
+        assert database.execute(query, {"name": name}).rowcount == 1
+    engine.dispose()
     assert (registry.download(ref, tmp_path / "got") / "model.sig").is_file()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.plain_evidence import write_plain_evidence
 from registry import loading
 from registry.keys import SigningKeys, ensure_signing_keys, trusted_keys
 from registry.packages import VerifiedPackage
@@ -43,6 +44,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RegistrySetting
             labels=support().labels,
             contract_version=f"contract-{version}",
         )
+        write_plain_evidence(folder)
         sign_package(folder, keys.private_key)
         source = FolderSource(trusted_keys(settings.keys_dir))
         source.hold(MODEL, folder, version)
