@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.plain_evidence import write_plain_evidence
 from registry.bundles import INDEX, Bundled, add, place_bundled, write_index
 from registry.errors import ModelNotFound, PackageRefused
 from registry.keys import TrustedKey, ensure_signing_keys
@@ -225,6 +226,7 @@ def test_a_copy_that_differs_from_what_was_verified_is_not_built(
     (package.root / "model.onnx").write_bytes(b"swapped after it was verified")
     with pytest.raises(PackageRefused, match=r"model\.onnx"):
         add(bento.bundle, package, ModelRef(NAME, 1, package.digest), "champion", "line", maker)
+    write_plain_evidence(package.root)
     sign_package(package.root, ensure_signing_keys(maker.keys_dir).private_key)
     with pytest.raises(PackageRefused, match="digest of all files"):
         add(bento.bundle, package, ModelRef(NAME, 2, package.digest), "champion", "line", maker)
