@@ -7,7 +7,9 @@ here, since flows must read the journal and must not import the services that wr
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,15 @@ def journal_files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")])
 
 
+def raw_lines(file: Path) -> Iterator[bytes]:
+    """The lines of one file of the journal, the last one torn perhaps; of a packed one, what unpacks."""
+    with (
+        gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream,
+        suppress(EOFError, gzip.BadGzipFile, zlib.error),
+    ):
+        yield from stream
+
+
 def decision_blocks(folder: Path, usecase: UseCase, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """All decisions of `usecase`, file by file. A torn last line is left out."""
     for file in journal_files(folder):
@@ -49,21 +60,17 @@ def _of_file(file: Path, usecase: UseCase, block_bytes: int) -> Iterator[Block]:
     wanted = f'"use_case":"{usecase.name}"'.encode()
     lines: list[bytes] = []
     held = emptied = 0
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-        try:
-            for line in stream:
-                if wanted not in line or b'"kind":"decision"' not in line[:200] or not line.endswith(b"}\n"):
-                    continue
-                if b',"removed":{' in line[:500]:
-                    emptied += 1
-                    continue
-                lines.append(line)
-                held += len(line)
-                if held >= block_bytes:
-                    yield _block(lines, usecase, emptied)
-                    lines, held, emptied = [], 0, 0
-        except (EOFError, gzip.BadGzipFile):
-            pass  # packed in part: what could be read counts
+    for line in raw_lines(file):
+        if wanted not in line or b'"kind":"decision"' not in line[:200] or not line.endswith(b"}\n"):
+            continue
+        if b',"removed":{' in line[:500]:
+            emptied += 1
+            continue
+        lines.append(line)
+        held += len(line)
+        if held >= block_bytes:
+            yield _block(lines, usecase, emptied)
+            lines, held, emptied = [], 0, 0
     if lines or emptied:
         yield _block(lines, usecase, emptied)
 

@@ -11,7 +11,7 @@ from feature_checks.floods import near_duplicates, strange_bursts
 from feature_checks.labels import label_suspects
 from feature_checks.suspects import Suspect
 from feature_checks.usecase import UseCase
-from flows.vectors import text_inputs, unit_vectors
+from flows.embedding import text_inputs, unit_vectors
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,14 +1,18 @@
-"""Texts as points, for drift alone: the mean of wordllama's vectors, without any model trained here."""
+"""Texts as points, for drift, curation and deferral: the mean of wordllama's vectors, no model of ours."""
 
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from feature_checks.usecase import UseCase
 from registry.runtimes.text_features import TextTokenizer, clean
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,3 +44,19 @@ def open_embedder() -> Embedder:
     quantised, tokenizer = read_wordllama()
     table: Any = quantised.table()
     return Embedder(table, tokenizer)
+
+
+def text_inputs(usecase: UseCase) -> tuple[str, ...]:
+    """The fields of free text."""
+    return tuple(n for n, spec in usecase.input.items() if spec.type == "string" and spec.values is None)
+
+
+def unit_vectors(rows: "pd.DataFrame", usecase: UseCase) -> Floats:
+    """The point of each row's texts, the same for rows of training and of traffic: (n, 256); (n, 0) for a use
+    case without texts."""
+    from flows.kinds.text_corpus import read_texts
+
+    inputs = text_inputs(usecase)
+    if not inputs or not len(rows):
+        return np.zeros((len(rows), 0))
+    return open_embedder()(read_texts(rows, inputs))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from feature_checks.journal_columns import journal_files, raw_lines
+
 _LINE = re.compile(
     rb'(\{"content_sha256":"([0-9a-f]{64})","kind":"([a-z]+)","prev":"[0-9a-f]{64}","seq":[0-9]+,"ts":"([^"\\]+)")'
     rb',"hash":"([0-9a-f]{64})","(content|removed)":(\{.*\})\}\n',
@@ -29,13 +31,12 @@ class Line:
 
 
 def read_lines(folder: Path, kind: str) -> Iterator[Line | None]:
-    """All records of that kind, oldest file first; None for each line that was changed or is torn."""
+    """All records of that kind, oldest file first and packed ones too; None for a changed or a torn line."""
     wanted = f'"kind":"{kind}"'.encode()
-    for file in sorted(folder.glob("*.jsonl")):
-        with file.open("rb") as stream:
-            for raw in stream:
-                if wanted in raw[:120]:
-                    yield parse(raw)
+    for file in journal_files(folder):
+        for raw in raw_lines(file):
+            if wanted in raw[:120]:
+                yield parse(raw)
 
 
 def parse(raw: bytes) -> Line | None:

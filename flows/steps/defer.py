@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_checks.usecase import UseCase
+from flows.embedding import text_inputs, unit_vectors
 from flows.errors import StepError
 from flows.steps.files import fresh, need, read_json, write_json
 from flows.steps.rows import positions, read_rows
 from flows.steps.thresholds import choose_threshold
-from flows.vectors import text_inputs, unit_vectors
 
 if TYPE_CHECKING:
     import pandas as pd

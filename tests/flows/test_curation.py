@@ -1,5 +1,6 @@
 """Curation: what traffic may teach, and what never."""
 
+import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,17 @@ def test_a_cloud_answer_is_a_weak_label_only_where_the_use_case_says_so(make: Ma
     made = traffic.decided(text(1, "lost"), "lost")
     rows = snapshot(usecase, place).rows
     assert rows[["decision_id", "source", "weak"]].values.tolist() == [[made, "cloud", True]]
+
+
+def test_packed_files_of_the_journal_teach_as_well(make: Make, place: Path) -> None:
+    usecase, traffic = make()
+    made = traffic.decided(text(1, "late"), "lost", route="local")
+    traffic.said(made, "r1", "late")
+    traffic.close()
+    (written,) = (place / "home" / "journal").glob("*.jsonl")
+    (written.parent / f"{written.name}.gz").write_bytes(gzip.compress(written.read_bytes()))
+    written.unlink()
+    assert snapshot(usecase, place).rows["decision_id"].tolist() == [made]
 
 
 def test_consent_tags_age_and_retention_keep_rows_out(make: Make, place: Path) -> None:
