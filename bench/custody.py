@@ -1,7 +1,7 @@
 """`python -m bench.custody`: how long it takes to verify and load the champion, and to ask the gate.
 
-Needs a trained use case (`switchyard train support --data full`) in SWITCHYARD_HOME and ./build. Each load is in
-a process of its own, timed without starting Python and importing libraries; the gate is the whole command,
+Needs a trained use case (`switchyard train support --data full`) in SWITCHYARD_HOME and ./build. Each load is
+in a process of its own, timed without starting Python and importing libraries; the gate is the whole command,
 as a person waits for it. Prints JSON.
 """
 
