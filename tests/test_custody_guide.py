@@ -1,4 +1,4 @@
-"""The commands of docs/guides/custody.md lead from an answer to its data by public tools, and show a break."""
+"""The commands of docs/guides/custody.md lead from answer to data by public tools, and show breaks."""
 
 import json
 import re
