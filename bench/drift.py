@@ -53,30 +53,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.drift", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--usecase", default=(list_usecases() or [""])[0])
     parser.add_argument("--windows", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1, help="of all draws and of every model")
     parser.add_argument("--light", action="store_true")
     asked = parser.parse_args()
     usecase = load_usecase(asked.usecase)
     data = load_labelled(usecase, "full", default_cache_dir())
     removed = set(sorted(set(data.train[usecase.label]))[::7][:REMOVED])
     is_new = data.train[usecase.label].isin(removed)
-    old = data.train[~is_new].sample(frac=1, random_state=1)
-    usual, base, new = old[:USUAL], old[USUAL:], data.train[is_new].sample(frac=1, random_state=1)
-    setting = _setting(usecase, base, data.test[~data.test[usecase.label].isin(removed)], asked.light)
+    old = data.train[~is_new].sample(frac=1, random_state=asked.seed)
+    usual, base, new = old[:USUAL], old[USUAL:], data.train[is_new].sample(frac=1, random_state=asked.seed)
+    setting = _setting(usecase, base, data.test[~data.test[usecase.label].isin(removed)], asked)
     _say("the model before is trained")
-    draw = random.Random(1)  # noqa: S311  — no secret
+    draw = random.Random(asked.seed)  # noqa: S311  — no secret
     alarms = 0
     for _ in range(asked.windows):
         alarms += setting.verdict(usual.iloc[draw.sample(range(len(usual)), 500)]).drifted
     _say(f"{alarms} false alarms in {asked.windows} windows of 500")
     found = {
         "light": asked.light,
+        "seed": asked.seed,
         "removed": sorted(removed),
         "windows": asked.windows,
         "false_alarms": alarms,
     }
     found["detected_after"] = _detected_after(setting, usual, new, draw)
     _say(f"detected after {found['detected_after']}")
-    found["retrained"] = _retrained(setting, old, new, data.test, removed, asked.light)
+    found["retrained"] = _retrained(setting, old, new, data.test, removed, asked)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
     return 0
 
@@ -101,14 +103,14 @@ def _detected_after(setting: Setting, usual: Any, new: Any, draw: random.Random)
 
 
 def _retrained(
-    setting: Setting, old: Any, new: Any, test: Any, removed: set[str], light: bool
+    setting: Setting, old: Any, new: Any, test: Any, removed: set[str], asked: argparse.Namespace
 ) -> dict[str, float]:
     import pandas as pd
 
     usecase = setting.usecase
-    model = _fit(usecase, pd.concat([old, new[:REVIEWED]]), light)
+    model = _fit(usecase, pd.concat([old, new[:REVIEWED]]), asked)
     is_new = test[usecase.label].isin(removed)
-    before = _fit(usecase, old, light)
+    before = _fit(usecase, old, asked)
     return {
         "reviewed": REVIEWED,
         "accuracy_new": _accuracy(usecase, model, test[is_new]),
@@ -117,10 +119,10 @@ def _retrained(
     }
 
 
-def _setting(usecase: UseCase, base: Any, test: Any, light: bool) -> Setting:
+def _setting(usecase: UseCase, base: Any, test: Any, asked: argparse.Namespace) -> Setting:
     if usecase.local is None:
         raise SystemExit(f"use case '{usecase.name}' has no local model")
-    model = _fit(usecase, base, light)
+    model = _fit(usecase, base, asked)
     at = {label: index for index, label in enumerate(model.labels)}
     truth = np.array([at[label] for label in base[usecase.label]])
     risk = usecase.local.risk
@@ -140,11 +142,11 @@ def _features(usecase: UseCase, model: Any, rows: Any, threshold: float) -> dict
     return features | prediction_features(model.probabilities(rows), model.labels, threshold)
 
 
-def _fit(usecase: UseCase, rows: Any, light: bool) -> Any:
+def _fit(usecase: UseCase, rows: Any, asked: argparse.Namespace) -> Any:
     params = read_params()
     kind = usecase.local.kind if usecase.local else ""
-    chosen = {**params.of_kind(kind), **(LIGHT if light else {})}
-    return kind_module(kind).fit(rows.reset_index(drop=True), usecase, chosen, params.seed)
+    chosen = {**params.of_kind(kind), **(LIGHT if asked.light else {})}
+    return kind_module(kind).fit(rows.reset_index(drop=True), usecase, chosen, asked.seed)
 
 
 def _accuracy(usecase: UseCase, model: Any, rows: Any) -> float:

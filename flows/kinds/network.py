@@ -44,8 +44,8 @@ class Network:
         return np.asarray(hidden @ self.second + self.second_bias)
 
 
-def train(design: Floats, truth: npt.NDArray[np.int64], labels: int, how: Settings, seed: int) -> Network:
-    """Minimise the cross-entropy of `truth` (n,) given `design` (n, d)."""
+def train(design: Floats, truth: npt.NDArray[np.int64], weights: Floats, how: Settings, seed: int) -> Network:
+    """Minimise the cross-entropy of `truth` (n,) given `design` (n, d); labels count by `weights` (k,)."""
     random = np.random.default_rng(seed)
     rows, width = design.shape
     batch = int(np.clip(rows // 30, 8, how.batch))
@@ -55,15 +55,15 @@ def train(design: Floats, truth: npt.NDArray[np.int64], labels: int, how: Settin
     parameters = [
         _normal(random, (width, how.hidden), 2 / width),
         np.zeros(how.hidden, np.float32),
-        _normal(random, (how.hidden, labels), 1 / how.hidden),
-        np.zeros(labels, np.float32),
+        _normal(random, (how.hidden, len(weights)), 1 / how.hidden),
+        np.zeros(len(weights), np.float32),
     ]
     optimiser = _AdamW(parameters, how.decay)
     for step in range(total):
         if step % batches == 0:
             order = np.array_split(random.permutation(rows), batches)
         chosen = order[step % batches]
-        gradients = _gradients(parameters, design[chosen], truth[chosen], how, random)
+        gradients = _gradients(parameters, design[chosen], truth[chosen], weights, how, random)
         progress = (step + 1) / total
         optimiser.step(gradients, rate * min(progress / 0.1, (1 - progress) / 0.9 + 1e-9))
     return Network(*parameters)
@@ -73,6 +73,7 @@ def _gradients(
     parameters: Sequence[Floats],
     inputs: Floats,
     truth: npt.NDArray[np.int64],
+    weights: Floats,
     how: Settings,
     random: np.random.Generator,
 ) -> list[Floats]:
@@ -86,7 +87,7 @@ def _gradients(
     wrong = np.exp(scores)
     wrong /= wrong.sum(axis=1, keepdims=True)
     wrong[np.arange(len(truth)), truth] -= 1
-    wrong /= len(truth)
+    wrong *= weights[truth, None] / np.float32(len(truth))
     back = (wrong @ second.T) * alive
     return [inputs.T @ back, back.sum(axis=0), hidden.T @ wrong, wrong.sum(axis=0)]
 

@@ -2,7 +2,7 @@
 
 The out-of-fold scores of both give two weights that make the true labels most likely: temperature
 scaling (Guo et al. 2017, "On calibration of modern neural networks", section 4.2) with a temperature
-for each part.
+for each part. Labels with few rows are lifted, so that what people began to teach is answered.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from feature_checks.usecase import UseCase
 from flows.errors import StepError
 from flows.kinds.text_corpus import Corpus, Quantised, read_corpus, read_texts, read_wordllama
 from flows.kinds.text_export import write_model
-from flows.kinds.text_model import Floats, Ints, Model, Recipe, learn
+from flows.kinds.text_model import Floats, Ints, Model, Recipe, learn, lift
 from registry.runtimes.text_features import TextTokenizer
 
 _WORTH_A_PROCESS = 3000  # rows; below, starting processes takes longer than the work
@@ -46,7 +46,8 @@ class FittedText:
         """Probabilities by the matrices that were trained: shape (n, k)."""
         tokenizer, width = TextTokenizer(self.tokenizer), len(self.embedding.scales)
         corpus = self.corpus.like(read_texts(rows, self.inputs), tokenizer, width)
-        return _probabilities(self.model.scores(corpus, self.embedding.table()), self.model.blend)
+        scores = self.model.scores(corpus, self.embedding.table())
+        return _probabilities(scores, self.model.blend, self.model.lift)
 
     def export(self, folder: Path) -> list[str]:
         """model.onnx, tokenizer.json and vocabulary.json."""
@@ -90,8 +91,9 @@ def fit(rows: pd.DataFrame, usecase: UseCase, params: Mapping[str, Any], seed: i
         for target, part in zip(scores, found_scores, strict=True):
             target[test] = part
     blend = _blend(scores, truth)
-    model = replace(results[-1][0], blend=blend)
-    oof = _probabilities(scores, blend)
+    lifted = lift(np.asarray(counts, np.int64), recipe.rare_lift)
+    model = replace(results[-1][0], blend=blend, lift=lifted)
+    oof = _probabilities(scores, blend, lifted)
     return FittedText(labels, oof, inputs, model, corpus, quantised, tokenizer, held_out)
 
 
@@ -137,7 +139,7 @@ def _blend(scores: tuple[npt.NDArray[Any], npt.NDArray[Any]], truth: Ints) -> tu
 
 
 def _probabilities(
-    scores: tuple[npt.NDArray[Any], npt.NDArray[Any]], blend: tuple[float, float]
+    scores: tuple[npt.NDArray[Any], npt.NDArray[Any]], blend: tuple[float, float], lifted: Floats
 ) -> npt.NDArray[np.float64]:
     both = blend[0] * scores[0].astype(np.float64) + blend[1] * scores[1].astype(np.float64)
-    return cast("npt.NDArray[np.float64]", special.softmax(both, axis=1))
+    return cast("npt.NDArray[np.float64]", special.softmax(both + lifted, axis=1))

@@ -56,7 +56,7 @@ def _graph(model: Model, embedding: Quantised) -> bytes:
         "first": net.first,
         "first_bias": net.first_bias,
         "second": net.second * network,
-        "bias": net.second_bias * network + model.svm_bias * machine,
+        "bias": net.second_bias * network + model.svm_bias * machine + model.lift,
     }
     node = helper.make_node
     nodes = [

@@ -19,6 +19,7 @@ from flows.kinds import network
 from flows.kinds.text_corpus import Corpus, Quantised
 
 TINY = np.float32(1e-12)
+_RAREST = 32  # beyond, a few rows would outweigh all others; what was measured: docs/adr/0003
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
@@ -39,6 +40,7 @@ class Recipe(BaseModel):
     drop_input: float = Field(default=0.25, ge=0, lt=1)
     drop_hidden: float = Field(default=0.6, ge=0, lt=1)
     decay: float = Field(default=0.1, ge=0)
+    rare_lift: float = Field(default=0.65, ge=0)  # of labels with fewer rows than most: see `lift`
     jobs: int = Field(default=2, ge=1)  # processes; one thread each
 
 
@@ -82,6 +84,7 @@ class Model:
     svm_bias: Floats  # (k,)
     network: network.Network
     blend: tuple[float, float] = field(default=(1.0, 1.0))  # of machine and network
+    lift: Floats = field(default_factory=lambda: np.zeros(0, np.float32))  # (k,), added to the blended scores
 
     def scores(self, corpus: Corpus, embedding: Floats) -> tuple[Floats, Floats]:
         """Scores of machine and network: (n, k) each."""
@@ -103,8 +106,22 @@ def learn(corpus: Corpus, embedding: Floats, truth: Ints, labels: int, recipe: R
         drop_input=recipe.drop_input,
         drop_hidden=recipe.drop_hidden,
     )
-    trained = network.train(reading.dense(corpus, embedding), truth, labels, how, seed)
+    counting = rarity(np.bincount(truth, minlength=labels))
+    trained = network.train(reading.dense(corpus, embedding), truth, counting, how, seed)
     return Model(reading, weights.astype(np.float16), bias.astype(np.float32), trained)
+
+
+def rarity(counts: Ints) -> Floats:
+    """How many times fewer rows than the median label has each label, 1 to 32: (k,). Rows of a rare label
+    count so much more in the network (inverse class frequency, bounded as in Cui et al. 2019)."""
+    return np.clip(np.median(counts) / np.maximum(counts, 1), 1, _RAREST).astype(np.float32)
+
+
+def lift(counts: Ints, strength: float) -> Floats:
+    """What is added to the scores of rare labels: (k,). Post-hoc logit adjustment (Menon et al. 2021,
+    "Long-tail learning via logit adjustment", section 4.1), towards the median label only: how many rows of a
+    label people have given so far says little of how often it will come."""
+    return np.float32(strength) * np.log(rarity(counts))
 
 
 def _read(corpus: Corpus, embedding: Floats, recipe: Recipe, seed: int) -> Reading:

@@ -13,6 +13,7 @@ from flows.errors import StepError
 from flows.kinds import network
 from flows.kinds.text_classifier import FittedText, fit
 from flows.kinds.text_corpus import Quantised
+from flows.kinds.text_model import rarity
 from flows.steps.local_build import open_exported
 from tests.toy import LABELS, OUTSIDE, text_rows, write_text_usecase
 
@@ -168,8 +169,39 @@ def test_the_network_learns_what_no_linear_model_can() -> None:
     points = random.normal(size=(1200, 2)).astype(np.float32)
     truth = ((points[:, 0] > 0) ^ (points[:, 1] > 0)).astype(np.int64)
     how = network.Settings(hidden=32, epochs=40, drop_input=0.0, drop_hidden=0.1, rate=0.02)
-    trained = network.train(points[:1000], truth[:1000], 2, how, seed=0)
+    trained = network.train(points[:1000], truth[:1000], np.ones(2, np.float32), how, seed=0)
     assert (trained.scores(points[1000:]).argmax(axis=1) == truth[1000:]).mean() > 0.95
+
+
+def test_rows_of_a_label_count_in_the_network_as_its_weight_says() -> None:
+    """Where two labels overlap, the one whose rows count more is said more often."""
+    random = np.random.default_rng(0)
+    points = random.normal(size=(600, 2)).astype(np.float32)
+    truth = (random.random(600) < 0.2).astype(np.int64)
+    how = network.Settings(hidden=8, epochs=10, drop_input=0.0, drop_hidden=0.0)
+
+    def said(weight: float) -> float:
+        trained = network.train(points, truth, np.array([1, weight], np.float32), how, seed=0)
+        return float(trained.scores(points).argmax(axis=1).mean())
+
+    assert said(1) < 0.2 < 0.8 < said(16)
+
+
+def test_a_label_with_few_rows_is_lifted_and_exported_so(
+    rows: pd.DataFrame, usecase: UseCase, tmp_path: Path
+) -> None:
+    """Towards the median label and no further; original and export stay the same model."""
+    few = pd.concat([of[: 3 if label == LABELS[0] else 20] for label, of in rows.groupby("kind")])
+    few = few.reset_index(drop=True)
+    assert rarity(np.array([10, 20, 40, 0])).tolist() == [1.5, 1, 1, 15]
+    plain, lifted = (fit(few, usecase, {**QUICK, "rare_lift": strength}, seed=7) for strength in (0.0, 2.0))
+    rare = plain.labels.index(LABELS[0])
+    before, after = (one.oof / one.oof[:, [rare]] for one in (plain, lifted))
+    times = np.where(np.arange(3) == rare, 1, (20 / 3) ** 2)
+    np.testing.assert_allclose(before, after * times, rtol=1e-4)
+    texts = rows["text"].tolist()
+    served = exported(lifted, usecase, tmp_path).probabilities([{"text": text} for text in texts])
+    assert np.abs(served - lifted.probabilities(rows)).max() < 1e-4
 
 
 def test_a_quantised_table_is_off_by_half_a_step_at_most() -> None:
