@@ -2,17 +2,12 @@
 
 import dataclasses
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from feature_checks.usecase import load_usecase
-from services.detection import tags_of
-from services.errors import ConfigError
-from services.policy import AccessPolicy, PolicyQuestion
-from services.policy_explain import Explanation, explain
-from services.policy_source import targets_of
-from services.settings import load_settings
+if TYPE_CHECKING:  # Cedar and the recognisers, which other commands need not wait for
+    from services.policy_explain import Explanation
 
 
 def policy_commands(root: typer.Typer) -> None:
@@ -42,6 +37,14 @@ def explain_command(
     Example: switchyard policy explain support --tags user_content,pii_card --residency eu
     --target cloud/primary --region us
     """
+    from feature_checks.usecase import load_usecase
+    from services.detection import tags_of
+    from services.errors import ConfigError
+    from services.policy import AccessPolicy, PolicyQuestion
+    from services.policy_explain import explain
+    from services.policy_source import targets_of
+    from services.settings import load_settings
+
     case = load_usecase(usecase)
     known = targets_of(case)
     if target not in known:
@@ -65,7 +68,7 @@ def explain_command(
     typer.echo(_as_json(explanation) if as_json else _as_text(explanation))
 
 
-def _as_json(explanation: Explanation) -> str:
+def _as_json(explanation: "Explanation") -> str:
     asked = dataclasses.asdict(explanation.question) | {"tags": sorted(explanation.question.tags)}
     return json.dumps(
         {
@@ -82,7 +85,7 @@ def _as_json(explanation: Explanation) -> str:
     )
 
 
-def _as_text(explanation: Explanation) -> str:
+def _as_text(explanation: "Explanation") -> str:
     asked, verdict = explanation.question, explanation.verdict
     place = "on premises" if asked.on_premises else f"region {asked.region or 'not said'}"
     lines = [
