@@ -1,4 +1,4 @@
-"""Servers that a command starts, waits for, and stops again: `Server` and the five that we use.
+"""Servers that a command starts, waits for, and stops again: `Server` and those that we use.
 
 Each writes to its own log file; nothing is left running when the `with` ends, however it ends.
 """
@@ -26,11 +26,11 @@ POLL_S = 0.25
 
 @dataclass
 class Server:
-    """One child process that serves `health_url` when it is ready."""
+    """One child process that serves `health_url` when it is ready; without one it is ready when it runs."""
 
     name: str
     command: Sequence[str]
-    health_url: str
+    health_url: str | None
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     start_timeout_s: float = 90.0
@@ -57,6 +57,8 @@ class Server:
         while time.monotonic() < until:
             if self._process is None or self._process.poll() is not None:
                 raise ProcessError(f"{self.name} ended while starting; see {self.log}{self._last_line()}")
+            if self.health_url is None:
+                return
             try:
                 if httpx.get(self.health_url, timeout=2).status_code == httpx.codes.OK:
                     return
@@ -157,6 +159,32 @@ def mlflow_server(home: Path, tracking_uri: str, artifacts: Path, port: int) -> 
         f"{url}/health",
         home / "logs" / "mlflow.log",
     )
+
+
+def flow_server(home: Path, prefect_url: str, monitored: str) -> Server:
+    """Schedules and automations of every use case; `monitored` is one with a local model."""
+    return Server(
+        "flows",
+        [sys.executable, "-m", "flows.deployments"],
+        f"{prefect_url}/api/deployments/name/monitoring/{monitored}",
+        home / "logs" / "flows.log",
+        _prefect_client(home, prefect_url),
+    )
+
+
+def rollout_controller(home: Path, prefect_url: str) -> Server:
+    """Judges and moves every rollout that lives. It listens nowhere."""
+    return Server(
+        "rollout controller",
+        [sys.executable, "-m", "switchyard", "rollout", "controller"],
+        None,
+        home / "logs" / "controller.log",
+        _prefect_client(home, prefect_url),
+    )
+
+
+def _prefect_client(home: Path, prefect_url: str) -> dict[str, str]:
+    return {"PREFECT_HOME": str((home / "prefect").resolve()), "PREFECT_API_URL": f"{prefect_url}/api"}
 
 
 def stand_in_model(home: Path, port: int) -> Server:

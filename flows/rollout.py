@@ -18,7 +18,7 @@ from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.runtime import flow_run
 
-from flows.rollout_steps import one_tick
+from flows.rollout_steps import anything_to_judge, one_tick
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,16 @@ def rollouts() -> list[dict[str, Any]]:
 
 
 async def control(every_s: float) -> None:
-    """A run of the flow every `every_s` seconds, and at once on an event, until cancelled. Needs a Prefect
-    server. A run that fails is shown there, and the next one goes on."""
+    """A run of the flow every `every_s` seconds while a rollout lives, and at once on an event, until
+    cancelled. Needs a Prefect server. A run that fails is shown there, and the next one goes on."""
     wake = asyncio.Event()
     listening = asyncio.create_task(_listen(wake))
     try:
         while True:
             wake.clear()
             try:
-                await asyncio.to_thread(rollouts)
+                if await asyncio.to_thread(anything_to_judge):
+                    await asyncio.to_thread(rollouts)
             except Exception as error:  # noqa: BLE001  — a store that is away comes back
                 log.error("a tick failed: %s", error)
             with suppress(TimeoutError):

@@ -34,6 +34,24 @@ def one_tick(by: str, lead: Lead | None = None) -> tuple[list[Ticked], dict[str,
     return done, led
 
 
+def anything_to_judge() -> bool:
+    """Does a rollout live, or wait to lead? What never will is not asked about again and again.
+
+    Raises `RolloutsUnavailable`.
+    """
+    with Rollouts(RolloutSettings().rollouts) as kept:
+        served = kept.served() if kept.database.made else []
+    return any(not rollout.ended or _waits_to_lead(rollout) for rollout in served)
+
+
+def _waits_to_lead(rollout: Rollout) -> bool:
+    usecase, _, part = rollout.component.partition("/")
+    try:
+        return part == "local" and _champion(usecase) == rollout.stable
+    except (RegistryError, FeatureCheckError):
+        return False
+
+
 def make_champion(rollout: Rollout) -> str | None:
     """Through the gate, unless it leads already or another version than stable does."""
     usecase, _, part = rollout.component.partition("/")

@@ -1,13 +1,15 @@
-"""`switchyard up`: Prefect UI, MLflow UI, orchestrator and console by one command; Ctrl-C stops all."""
+"""`switchyard up`: Prefect with all flows, MLflow, orchestrator, console by one command; Ctrl-C stops all."""
 
 import json
 import os
 import signal
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 from rich.console import Console
 
+from feature_checks.usecase import list_usecases, load_usecase
 from flows import processes
 from flows.errors import ProcessError
 from flows.stand_in import MODEL_NAME
@@ -53,6 +55,10 @@ def run(
         for server in servers:
             with console.status(f"waiting for {server.name} …"):
                 server.wait_ready()
+        for server in _flows(home, f"http://127.0.0.1:{prefect_port}"):
+            servers.append(stack.enter_context(server))
+            with console.status(f"waiting for {server.name} …"):
+                server.wait_ready()
         console.print(f"Prefect UI  http://127.0.0.1:{prefect_port}")
         console.print(f"MLflow UI   http://127.0.0.1:{mlflow_port}")
         console.print(f"API docs    http://127.0.0.1:{port}/v1/docs")
@@ -62,6 +68,14 @@ def run(
             for server in servers:
                 if not server.running():
                     raise ProcessError(f"{server.name} ended; the others are stopped; see {server.log}")
+
+
+def _flows(home: Path, prefect_url: str) -> list[processes.Server]:
+    """What runs by the clock and by events, once Prefect answers."""
+    usecases = [load_usecase(name) for name in list_usecases()]
+    monitored = [usecase.name for usecase in usecases if usecase.local is not None]
+    flows = [processes.flow_server(home, prefect_url, monitored[0])] if monitored else []
+    return [*flows, processes.rollout_controller(home, prefect_url)]
 
 
 def stand_in_endpoint(port: int) -> str:
