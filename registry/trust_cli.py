@@ -26,7 +26,14 @@ def show_keys(as_json: Annotated[bool, typer.Option("--json", help="One JSON doc
     """
     settings = RegistrySettings()
     rows = [
-        {"key_id": key.key_id, "file": key.path.name, "stage": stage, "barred": key.barred}
+        {
+            "key_id": key.key_id,
+            "file": key.path.name,
+            "signer": getattr(key, "identity", None),  # of a certificate or of Sigstore's
+            "issuer": getattr(key, "issuer", None),
+            "stage": stage,
+            "barred": key.barred,
+        }
         for stage in STAGES
         for key in keys_for(settings, stage)
     ]
@@ -36,7 +43,9 @@ def show_keys(as_json: Annotated[bool, typer.Option("--json", help="One JSON doc
     for name in dict.fromkeys((row["key_id"], row["file"]) for row in rows):
         mine = [row for row in rows if (row["key_id"], row["file"]) == name]
         may = ", ".join(str(row["stage"]) for row in mine if row["barred"] is None) or "nothing"
-        typer.echo(f"{name[0]}  {name[1]}  may sign for: {may}")
+        who, issuer = mine[0]["signer"], mine[0]["issuer"]
+        named = f"  {who}" + (f" by {issuer}" if issuer else "") if who else ""
+        typer.echo(f"{name[0]}  {name[1]}{named}  may sign for: {may}")
         for why in dict.fromkeys(str(row["barred"]) for row in mine if row["barred"]):
             typer.echo(f"  {why}")
 

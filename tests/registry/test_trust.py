@@ -112,6 +112,58 @@ def test_a_key_is_valid_within_its_window_only_and_rotation_overlaps(
     assert "not valid before" in str(barred(NOW - timedelta(seconds=1)))
 
 
+def test_in_a_rotation_both_keys_hold_until_the_old_one_ends(
+    settings: RegistrySettings, keys: SigningKeys, tmp_path: Path
+) -> None:
+    """One line for the old key; the new one is of the group."""
+    new = ensure_signing_keys(tmp_path / "new")
+    (settings.keys_dir / "trusted" / "new.pem").write_bytes(new.public_key.read_bytes())
+    strict = trust(
+        settings.home,
+        f"signers: [{{key: trusted, stages: [champion]}}, "
+        f"{{key: {keys.key_id}, stages: [champion], not_after: 2026-06-02T00:00:00Z}}]",
+    )
+
+    def hold(at: datetime) -> set[str]:
+        return {key.key_id for key in keys_for(strict, "champion", at) if key.barred is None}
+
+    assert hold(NOW) == {keys.key_id, new.key_id}
+    assert hold(NOW + timedelta(days=1)) == {new.key_id}
+
+
+def test_a_policy_file_revokes_keys_and_versions_for_every_machine_that_gets_it(
+    settings: RegistrySettings, keys: SigningKeys, make_package: MakePackage, trusted: tuple[TrustedKey, ...]
+) -> None:
+    source = FolderSource(trusted)
+    ref = source.hold(NAME, make_package(), 1)
+    place(NAME, "champion", settings, source)
+    signers = "signers: [{key: trusted, stages: [champion]}]\n"
+    rolled_out = trust(
+        settings.home, f"{signers}revoked_versions: [{{digest: {ref.digest}, reason: bad data}}]"
+    )
+    with pytest.raises(VersionRevoked, match="bad data"):
+        placed_ref(NAME, "champion", rolled_out)
+    rolled_out = trust(settings.home, f"{signers}revoked_keys: [{{key: {keys.key_id}, reason: stolen}}]")
+    with pytest.raises(VersionRevoked, match="its signer was revoked: stolen"):
+        placed_ref(NAME, "champion", rolled_out)
+    assert placed_ref(NAME, "champion", trust(settings.home, signers)) == ref
+
+
+def test_keys_shows_certificates_and_workflows_by_name(
+    settings: RegistrySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(
+        settings.home,
+        "signers: [{key: own, stages: [champion]}]\n"
+        "certificates: [{authority: bank.pem, identity: 'https://ci.bank.example', stages: [canary]}]\n"
+        "identities: [{issuer: 'https://oidc.example', identity: 'a@bank.example', stages: [champion]}]\n",
+    )
+    monkeypatch.setenv("SWITCHYARD_TRUST", str(settings.home / "trust.yaml"))
+    shown = run("keys", home=settings.home, monkeypatch=monkeypatch)
+    assert "bank.pem  https://ci.bank.example  may sign for: canary" in shown
+    assert "a@bank.example by https://oidc.example  may sign for: champion" in shown
+
+
 def test_a_key_without_a_line_may_sign_for_nothing(
     settings: RegistrySettings, make_package: MakePackage
 ) -> None:
