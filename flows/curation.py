@@ -61,7 +61,13 @@ def curate(
     found = first_of_each(
         suspects(base.train, rows, usecase, params.of_kind(usecase.local.kind), params.seed)
     )
-    why = {place: "; ".join(f"{one.check}: {one.why}" for one in of) for place, of in found.items()}
+    settled = {one.decision.id for one in learned.lessons if one.settled}
+    sure = {place for place, made in enumerate(rows["decision_id"].tolist()) if made in settled}
+    why = {
+        place: "; ".join(f"{one.check}: {one.why}" for one in of)
+        for place, of in found.items()
+        if place not in sure
+    }
     held += [_with_reason(rows.iloc[[place]], reason) for place, reason in sorted(why.items())]
     rows = rows.drop(index=rows.index[sorted(why)]).reset_index(drop=True)
     labels, tenants = rows[usecase.label].tolist(), rows["tenant"].tolist()
@@ -80,10 +86,10 @@ def curate(
 
 
 def _table(learned: Learned, usecase: UseCase) -> "pd.DataFrame":
-    """Strong labels first, then by the time at which they were said."""
+    """What people settled first, then strong labels, then by the time at which they were said."""
     import pandas as pd
 
-    ordered = sorted(learned.lessons, key=lambda one: (one.weak, one.at, one.decision.id))
+    ordered = sorted(learned.lessons, key=lambda one: (not one.settled, one.weak, one.at, one.decision.id))
     columns = [*usecase.input, usecase.label, *EXTRA, "expires_at"]
     table = pd.DataFrame([_row(one, usecase) for one in ordered], columns=columns)
     typed = typed_columns(table[[*usecase.input, usecase.label]], feature_contract(usecase))

@@ -10,6 +10,7 @@ from rich.table import Table
 from feature_checks.datasets import choose_data, default_cache_dir
 from feature_checks.usecase import load_usecase
 from flows.curation import curate
+from flows.held_back import ask_people
 from flows.params import read_params
 from flows.snapshots import Snapshot
 from registry.settings import RegistrySettings
@@ -25,11 +26,14 @@ def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool) -> No
         say.print(f"Data: {reason}", soft_wrap=True)
     say.print("Reading the journal, and judging each label by models that did not see it ...")
     snapshot = curate(usecase, which, RegistrySettings().home / "journal", read_params())
+    asked = ask_people(usecase, snapshot)
     if as_json:
-        shown = {"folder": snapshot.folder.as_posix(), **snapshot.notes}
+        shown = {"folder": snapshot.folder.as_posix(), **snapshot.notes, "reviews": asked}
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
         return
     _show(snapshot, Console(highlight=False))
+    if "failed" in asked:
+        say.print(f"{asked['failed']}; the quarantined rows are kept in the snapshot", soft_wrap=True)
 
 
 def _show(snapshot: Snapshot, console: Console) -> None:

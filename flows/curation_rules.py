@@ -9,7 +9,7 @@
 | any other | a label | that label |
 
 People must agree as often as `review.agreement` asks; where they differ, nothing is learned, and the
-decision is listed for review.
+decision is listed for review. What was said in the review of a quarantined row settles it.
 """
 
 from collections import Counter
@@ -26,11 +26,13 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One person's word on one decision; `label` None: it was wrong, and nobody said what is right."""
+    """One person's word on one decision; `label` None: it was wrong, and nobody said what is right.
+    `settles`: it was said in the review of a quarantined row, and counts instead of all other words."""
 
     source: str
     at: str
     label: str | None
+    settles: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Lesson:
     weak: bool
     at: str  # when it was said
     expires_at: str | None
+    settled: bool = False  # people looked at it because it was suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def lessons(
     disputed: list[Decided] = []
     for decision in decisions:
         words = said.get((decision.tenant, decision.id), ())
+        words = [word for word in words if word.settles] or words
         taken = _taught(usecase, decision, words, now)
         if isinstance(taken, Lesson):
             found.append(taken)
@@ -110,7 +114,8 @@ def _taught(usecase: UseCase, decision: Decided, words: Sequence[Said], now: dat
     if set(decision.fields) - set(usecase.input):
         return "its fields are not those of the use case now"
     at = max((word.at for word in words), default=decision.at)
-    return Lesson(decision, label, who, weak, at, expires.isoformat() if expires else None)
+    settled = any(word.settles for word in words)
+    return Lesson(decision, label, who, weak, at, expires.isoformat() if expires else None, settled)
 
 
 def _label(

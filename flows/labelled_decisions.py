@@ -21,7 +21,12 @@ def read_said(folder: Path) -> tuple[dict[Key, list[Said]], int]:
         if not source:
             continue  # nobody who could be asked, or whose influence could be bounded
         label = verdict.get("label")
-        said = Said(str(source), line.at, label if isinstance(label, str) else None)
+        said = Said(
+            str(source),
+            line.at,
+            label if isinstance(label, str) else None,
+            line.content.get("settles") is True,
+        )
         found.setdefault((str(line.content["tenant"]), str(line.content["id"])), []).append(said)
     for words in found.values():
         words.sort(key=lambda word: word.at)  # workers write side by side

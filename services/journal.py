@@ -76,11 +76,13 @@ class Journal:
         tenant: str,
         verdict: Mapping[str, bool | str],
         source: str | None = None,
+        settles: bool = False,
     ) -> Appended:
         """Record what turned out to be right. `verdict` is {"correct": …} or {"label": …}, both from
-        closed sets that the caller has checked; `source` is the key that said so. Raises
-        `JournalUnavailable`."""
-        content = {"id": decision_id, "tenant": tenant, "verdict": dict(verdict), "source": source}
+        closed sets that the caller has checked; `source` is the key that said so; `settles`: it was said of a
+        label in doubt, and decides. Raises `JournalUnavailable`."""
+        said = {"id": decision_id, "tenant": tenant, "verdict": dict(verdict), "source": source}
+        content = {**said, "settles": True} if settles else said
         return await self._append("feedback", content)
 
     @property

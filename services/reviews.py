@@ -18,7 +18,10 @@ from services.values import Envelope
 
 SAMPLED, VALIDATOR_FAILED, LOW_CONFIDENCE = "random_sample", "validator_failed", "low_confidence"
 SHADOW_DISAGREEMENT = "shadow_disagreement"
-RANKS: Mapping[str, int] = {SAMPLED: 8, VALIDATOR_FAILED: 4, LOW_CONFIDENCE: 2, SHADOW_DISAGREEMENT: 1}
+QUARANTINED = "quarantined"
+"""Curation holds its label back: whoever reviews it settles what is learned."""
+RANKS: Mapping[str, int] = {SAMPLED: 8, VALIDATOR_FAILED: 4, LOW_CONFIDENCE: 2, SHADOW_DISAGREEMENT: 1,
+                             QUARANTINED: 3}  # fmt: skip
 """The sample comes first, whatever else holds: if its unsure ones were reviewed sooner than its sure ones,
 the reviewed part of it would no longer be random."""
 UNANSWERED = 1

@@ -1,6 +1,7 @@
-"""`switchyard reviews estimate`: how often each route is right, by the random sample of reviews."""
+"""`switchyard reviews estimate|hold`: how often each route is right; what curation held back, to people."""
 
 import json
+import sys
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
@@ -58,3 +59,37 @@ def estimate(
             span = f"{one.low:.1%} to {one.high:.1%} at {confidence:.0%}"
             typer.echo(f"{one.route}: {one.correctness:.1%} right ({span}); {reviewed}")
     typer.echo("queue: " + ", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
+
+
+@reviews.command()
+def hold(usecase: Annotated[str, typer.Argument(help="Name of the use case.")]) -> None:
+    """Rows that curation holds back, a JSON object a line on standard input, become reviews. It is what
+    `switchyard curate` calls.
+
+    Example: switchyard reviews hold support < held.jsonl
+    """
+    from feature_checks.usecase import load_usecase
+    from services.errors import InputError
+    from services.hash_key import load_hash_key
+    from services.keys import utc_now
+    from services.quarantine import held_item
+    from services.review_desk import open_reviews
+    from services.settings import load_settings
+    from services.state.reviews import ReviewStore
+
+    settings = load_settings()
+    described = load_usecase(usecase, settings.usecases_dir)
+    counts = {"enqueued": 0, "repeated": 0, "dropped": 0, "unusable": 0}
+    with open_reviews(settings) as database:
+        store, key = ReviewStore(database), load_hash_key(settings.keys_dir)
+        for line in sys.stdin:
+            try:
+                row = json.loads(line)
+                item = held_item(row if isinstance(row, dict) else {}, described, key, utc_now())
+            except (ValueError, InputError):
+                counts["unusable"] += 1
+                continue
+            done = store.enqueue(item, described.review.max_queue)
+            counts["repeated" if done.repeated else "enqueued"] += 1
+            counts["dropped"] += done.dropped
+    typer.echo(json.dumps(counts))

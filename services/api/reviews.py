@@ -14,6 +14,7 @@ from services.api.messages import Request, Response, respond
 from services.errors import InputError, NotFound, Taken
 from services.feedback import VERDICTS, Truth, read_truth
 from services.keys import utc_now
+from services.reviews import QUARANTINED
 from services.runtime import Runtime
 from services.state.reviews import Voted, Waiting
 
@@ -109,7 +110,9 @@ class _Reviewer:
         truth = read_truth(given, one.answered, labels)
         tenant, source = self._who
         await self.take(review_id, None)  # nobody else may resolve it between journal and vote
-        await self.runtime.journal.append_feedback(one.decision_id, tenant, truth.verdict, source)
+        settles = QUARANTINED in one.why.split(",")
+        journal = self.runtime.journal
+        await journal.append_feedback(one.decision_id, tenant, truth.verdict, source, settles)
         voted = await self._vote(review_id, truth)
         if voted is None:
             raise Taken("meanwhile another reviewer resolved this review, or took it")

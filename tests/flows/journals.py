@@ -38,10 +38,12 @@ class Traffic:
         asyncio.run(self._journal.append(envelope, outcome))
         return made
 
-    def said(self, made: str, source: str, label: str | None, tenant: str = "acme") -> None:
+    def said(
+        self, made: str, source: str, label: str | None, tenant: str = "acme", settles: bool = False
+    ) -> None:
         """One person's word: a label, or only that it was wrong."""
         verdict: dict[str, bool | str] = {"correct": False} if label is None else {"label": label}
-        asyncio.run(self._journal.append_feedback(made, tenant, verdict, source))
+        asyncio.run(self._journal.append_feedback(made, tenant, verdict, source, settles))
 
     def close(self) -> None:
         self._journal.close()

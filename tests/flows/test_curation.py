@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 
+from feature_checks.suspects import Suspect
 from feature_checks.usecase import UseCase, load_usecase
 from flows.curation import curate
 from flows.errors import StepError
+from flows.held_back import ask_people
 from flows.params import Params
 from flows.snapshots import newest_snapshot, read_snapshot
+from services.review_desk import open_reviews
+from services.settings import load_settings
+from services.state.reviews import ReviewStore
 from tests.flows.journals import Traffic
 from tests.toy import write_text_usecase
 
@@ -95,6 +100,59 @@ def test_people_who_differ_teach_nothing_and_their_case_is_quarantined(make: Mak
     assert found.notes["quarantine"] == {"rows": 1, "checks": {"dispute": 1}}
     traffic.said(made, "r3", "late")
     assert snapshot(usecase, place).rows["kind"].tolist() == ["late"]
+
+
+def test_a_quarantined_row_goes_to_people_and_their_word_decides(
+    make: Make, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command that curation calls, into the real queue; kept in the snapshot until it is settled."""
+    usecase, traffic = make(review={"max_queue": 4})
+    made = traffic.decided(text(1, "lost"), "lost")
+    for source, label in (("r1", "late"), ("r2", "broken")):
+        traffic.said(made, source, label)
+    held = snapshot(usecase, place)
+    monkeypatch.setenv("SWITCHYARD_USECASES", str(place / "usecases"))
+    assert ask_people(usecase, held) == {
+        "enqueued": 1, "repeated": 0, "dropped": 0, "unusable": 0, "later": 0
+    }  # fmt: skip
+    with open_reviews(load_settings()) as database:
+        (review,) = ReviewStore(database).waiting("acme", "anyone", None, "2000", 10)
+    assert (review.why, review.decision_id) == ("quarantined,dispute", made)
+    traffic.said(made, "r3", "late", settles=True)
+    settled = snapshot(usecase, place)
+    assert settled.rows[["decision_id", "kind"]].values.tolist() == [[made, "late"]]
+    assert settled.notes["quarantine"]["rows"] == 0
+
+
+def test_a_label_that_people_settled_is_not_held_back_again(
+    make: Make, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However sure the models are that it is wrong."""
+    usecase, traffic = make()
+    made = [traffic.decided(text(n, "lost"), "lost", route="local") for n in (1, 2)]
+    monkeypatch.setattr(
+        "flows.curation.suspects",
+        lambda base, rows, *_: [Suspect(n, "label_error", "x") for n in range(len(rows))],
+    )
+    traffic.said(made[0], "r1", "late")
+    traffic.said(made[1], "r1", "late")
+    traffic.said(made[1], "r2", "broken", settles=True)
+    found = snapshot(usecase, place)
+    assert found.rows[["decision_id", "kind"]].values.tolist() == [[made[1], "broken"]]
+    assert found.notes["quarantine"]["checks"] == {"label_error": 1}
+
+
+def test_a_queue_that_cannot_be_reached_loses_nothing(
+    make: Make, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usecase, traffic = make()
+    made = traffic.decided(text(1, "lost"), "lost")
+    for source, label in (("r1", "late"), ("r2", "broken")):
+        traffic.said(made, source, label)
+    held = snapshot(usecase, place)
+    monkeypatch.setattr("flows.held_back.sys.executable", str(place / "gone"))
+    assert "could not be reached" in ask_people(usecase, held)["failed"]
+    assert snapshot(usecase, place).notes["quarantine"]["rows"] == 1
 
 
 def test_agreement_is_asked_for_where_the_use_case_says_so(make: Make, place: Path) -> None:

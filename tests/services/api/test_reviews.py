@@ -12,6 +12,8 @@ import yaml
 
 from services.errors import StateUnavailable
 from services.journal_reader import read_entries
+from services.keys import utc_now
+from services.quarantine import held_item
 from services.state.reviews import ReviewStore
 from tests.fakes import REPOSITORY
 from tests.served import Served, all_bytes, served
@@ -60,6 +62,24 @@ async def test_an_unsure_answer_names_its_review_and_a_reviewer_finds_it_redacte
     assert review["input"] == {"text": "My card <CARD_1> is lost"}
     assert (review["why"], review["seen"], review["held"]) == (["low_confidence"], 2, None)
     assert b"4111 1111" not in all_bytes(app.runtime.settings.home)
+
+
+async def test_a_quarantined_row_is_shown_with_its_reason_and_a_word_on_it_settles(app: Served) -> None:
+    """Confirmed or corrected: the journal says that it decides, which no ordinary word does."""
+    usecase, store = app.runtime.pipeline.use_cases["support"].usecase, app.runtime.reviews.store
+    made, (said, right) = await queued(app), app.predictor.labels[:2]
+    row = {"decision_id": made["id"], "tenant": "acme", "fields": {"text": "lost"}, "label": said,
+           "checks": ["label_error"], "expires_at": None}  # fmt: skip
+    item = held_item(row, usecase, b"k" * 32, utc_now())
+    assert store.enqueue(item, 3).repeated is False
+    assert store.enqueue(held_item(row, usecase, b"k" * 32, utc_now()), 3).repeated is True
+    (review,) = [one for one in (await listed(app)).json()["reviews"] if one["id"] == item.wanted.id]
+    assert (review["why"], review["output"]["intent"]) == (["quarantined", "label_error"], said)
+    assert (await say(app, item.wanted.id, app.key("reviewer"), label=right)).status_code == 200
+    assert (await say(app, made["review_id"], app.key("reviewer"), label=right)).status_code == 200
+    journal = app.runtime.settings.home / "journal"
+    words = [one.record for one in read_entries(journal) if one.record and "verdict" in one.record]
+    assert [word.get("settles") for word in words] == [True, None]
 
 
 async def test_a_sure_answer_is_not_reviewed(home: Path) -> None:
