@@ -6,12 +6,15 @@ the models run in the orchestrator's own process, since a second one costs 3 ms 
 
 import asyncio
 import gc
+import logging
 from typing import Any
 
 import bentoml
 from bentoml.exceptions import NotFound, ServiceUnavailable
 
 from services.service_config import local_models_config
+
+log = logging.getLogger(__name__)
 
 
 @bentoml.service(name="local-models", **local_models_config())
@@ -28,7 +31,8 @@ class LocalModels:
         from services.usecase_watch import UseCaseWatch
 
         settings = load_settings()
-        await asyncio.to_thread(place_bundled, RegistrySettings(home=settings.home))
+        for refused in await asyncio.to_thread(place_bundled, RegistrySettings(home=settings.home)):
+            log.error("%s", refused)
         usecases = load_usecases(settings)
         self.shelf = await asyncio.to_thread(build_shelf, settings, usecases.values())
 

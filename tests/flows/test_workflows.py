@@ -1,7 +1,7 @@
 """Every step of each GitHub workflow is a command of ours that runs here, in its order, on a small use case.
 
-Too heavy, and checked by name: `make setup`, what CI itself runs, and the flow of contract tests, which has
-tests of its own. The training of `train` runs without Prefect here; tests/integration has the flow.
+By name only, here: `make setup` and what CI itself runs. Training and contract tests do without Prefect's
+server. `tests/soak/test_workflows.py` runs every line by the shell, with Prefect and MLflow (`make soak`).
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import yaml
 from typer.testing import CliRunner
 
 from feature_checks.usecase import UseCase, load_usecase
-from flows import promotion_commands, train_command
+from flows import artifacts, contract_command, contract_flow, promotion_commands, train_command
 from flows.stages import run_stage
 from registry import store
+from registry.contract_tests import ContractReport, report_of
 from registry.loading import load_placed
 from registry.log import read_log
 from registry.rollout import Move, State
@@ -84,8 +86,6 @@ def run_workflow(name: str, before: Mapping[str, Callable[[], None]] | None = No
                 for begin, then in (before or {}).items():
                     if " ".join(words[1:]).startswith(begin):
                         then()
-                if words[1:3] == ["contract", "test"]:
-                    words = [*words[:3], "--help"]
                 done = CliRunner().invoke(build(), words[1:])
                 if done.exit_code != 0 and not line.endswith("|| true"):
                     broken = True
@@ -95,7 +95,7 @@ def run_workflow(name: str, before: Mapping[str, Callable[[], None]] | None = No
 
 @pytest.fixture
 def ready(built: Path, parcels: UseCase, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Shelf:
-    """A use case whose version 1 leads, and training that takes no Prefect."""
+    """A use case whose version 1 leads; training and contract tests that take no server of Prefect's."""
     monkeypatch.delenv("SWITCHYARD_DATABASE_URL", raising=False)
     for reads in ("Registry", "QuickReads"):
         monkeypatch.setattr(promotion_commands, reads, lambda settings: shelf)
@@ -112,16 +112,20 @@ def ready(built: Path, parcels: UseCase, shelf: Shelf, monkeypatch: pytest.Monke
         publish(Path("build") / name / data, usecase, shelf, hold)
 
     monkeypatch.setattr(train_command, "run", train)
+    monkeypatch.setattr(contract_command, "prefect_api", lambda home: nullcontext(lambda: None))
+    monkeypatch.setattr(contract_flow, "contract_tests", contract_flow.contract_tests.fn)
+    monkeypatch.setattr(contract_flow, "test", contract_flow.test.fn)
+    monkeypatch.setattr(artifacts, "publish_contract_report", lambda *_: None)
     return shelf
 
 
-def moves(*wishes: Move) -> Callable[[], None]:
+def moves(*wishes: Move, component: str = "parcels/local") -> Callable[[], None]:
     """What the numbers of a canary would ask for, at once."""
 
     def carried_out() -> None:
         with Rollouts(RolloutSettings().rollouts) as kept:
             for wish in wishes:
-                ask(kept, "parcels/local", wish, by="numbers", reason="enough seen", at_s=0)
+                ask(kept, component, wish, by="numbers", reason="enough seen", at_s=0)
 
     return carried_out
 
@@ -149,6 +153,22 @@ def test_a_canary_that_is_worse_is_rolled_back_and_what_led_goes_on(ready: Shelf
     assert read_log(RegistrySettings())[-1].kind == "withdrawal"
     with Rollouts(RolloutSettings().rollouts) as kept:
         assert kept.latest("parcels/local").state is State.ROLLED_BACK
+
+
+def test_a_canary_whose_contracts_fail_gets_no_request_and_is_withdrawn(
+    ready: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(run_workflow("train.yml"))
+    failed = contract_flow.test
+
+    def broken(*given: Any) -> ContractReport:
+        first, *rest = failed(*given).checks
+        return report_of((first.model_copy(update={"passed": False}), *rest))
+
+    monkeypatch.setattr(contract_flow, "test", broken)
+    ran = list(run_workflow("promote.yml"))
+    assert ran[-2:] == ["Contract tests of the copy that is placed, before it gets a request", "Roll back"]
+    assert ready.aliases == {"champion": 1}
 
 
 def test_a_shut_gate_ends_the_workflow_before_any_reviewer_is_asked(ready: Shelf) -> None:
