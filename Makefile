@@ -47,7 +47,7 @@ soak: setup ## long forms of the fault tests: 1,000 kills, 10,000 requests (SOAK
 demo: setup ## the whole story, on real data where it can be had
 	switchyard demo $(DEMO_ARGS)
 
-up: setup ## Prefect UI, MLflow UI, orchestrator and console, until Ctrl-C (UP_ARGS=--stand-in: with the demo's cloud)
+up: setup ## Prefect, MLflow, orchestrator, console and the flows that run by themselves, until Ctrl-C (UP_ARGS=--stand-in: with the demo's cloud)
 	switchyard up $(UP_ARGS)
 
 bench: setup ## speed, side by side, as ratios of medians

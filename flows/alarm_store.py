@@ -64,6 +64,15 @@ class AlarmStore:
             _write(rows, settled)
             return settled
 
+    def release(self, alarm: Alarm) -> bool:
+        """Give an alarm whose run has died back: `pending` again, if that run still holds it."""
+        with self._writing() as rows:
+            now = _read(rows, "id = ?", alarm.id)
+            if not now or (now[0].state, now[0].run) != ("running", alarm.run):
+                return False
+            _write(rows, replace(now[0], state="pending", run=None, leased_at=None))
+            return True
+
     def of(self, use_case: str) -> list[Alarm]:
         """All alarms of a use case, oldest first."""
         if not self._file.exists():

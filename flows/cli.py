@@ -53,7 +53,7 @@ def up(
         bool, typer.Option("--stand-in", help="A small model on this machine as the cloud endpoint.")
     ] = False,
 ) -> None:
-    """Prefect UI, MLflow UI, orchestrator and console by one command; Ctrl-C stops all.
+    """Prefect, MLflow, orchestrator, console, schedules, automations, rollout controller; Ctrl-C stops all.
 
     \b
     Example: switchyard up --stand-in

@@ -25,7 +25,7 @@ from flows.embedding import open_embedder
 from flows.errors import StepError
 from flows.judging import Findings, judge
 from flows.reviewed import reviewed_wrong
-from flows.trigger import announce, start_pending
+from flows.trigger import raise_alarm, start_pending
 from registry.packages import VerifiedPackage
 from registry.placing import CHAMPION, placed_package, placed_ref
 from registry.runtimes import open_predictor
@@ -49,18 +49,19 @@ class Looked:
 def monitoring(usecase_name: str, window: int | None = None, hours: float | None = None) -> dict[str, Any]:
     """Judge the newest `window` decisions, or a sample of those of the last `hours`; returns plain values."""
     usecase, settings, run = load_usecase(usecase_name), RegistrySettings(), str(flow_run.id)
+    store = AlarmStore(settings.home / "monitoring.db")
+    for line in start_pending(
+        store, usecase_name
+    ):  # first: what an earlier run left must not wait for a window
+        get_run_logger().info(line)
     looked = look(usecase, window, hours)
     found = looked.plain()
     report = write_report(looked.findings, settings.home / "reports" / usecase_name / f"{run}.html")
-    store = AlarmStore(settings.home / "monitoring.db")
     alarm: Alarm | None = None
     if looked.findings.retrain:
         spec, reason = usecase.monitoring, looked.findings.verdict.reason
-        alarm = store.add(usecase_name, looked.model, reason, run, spec, datetime.now(UTC))
-        if alarm.state == "pending":
-            announce(alarm)
-    for line in start_pending(store, usecase_name):
-        get_run_logger().info(line)
+        moment = datetime.now(UTC)
+        alarm = raise_alarm(store, usecase_name, looked.model, reason, run, spec, moment)
     artifacts.publish_monitoring(usecase_name, found, alarm, report)
     return {
         "usecase": usecase_name,
