@@ -1,12 +1,12 @@
 """Rows from traffic that are trained on beside the base data: a file of their own among those of `fetch`."""
 
 import csv
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_checks.usecase import UseCase
 from flows.errors import StepError
+from flows.steps.fetch import hash_file
 from flows.steps.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add_rows(build: Path, usecase: UseCase, rows: "pd.DataFrame") -> int:
         writer.writerows(rows[columns].itertuples(index=False))
     fetched = read_json(build / "raw" / "fetch.json", "fetch")
     fetched["files"] = [one for one in fetched["files"] if one["role"] != "added"]
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    fetched["files"].append({"role": "added", "file": FILE, "sha256": digest, "uri": None, "rows": len(rows)})
+    hashes = {name: hash_file(file, name) for name in ("sha256", "md5")}
+    fetched["files"].append({"role": "added", "file": FILE, **hashes, "uri": None, "rows": len(rows)})
     write_json(build / "raw" / "fetch.json", fetched)
     return len(rows)

@@ -4,6 +4,8 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from flows.errors import StepError
 from flows.judging import judge
 from flows.monitor_command import hours_of
 from flows.monitored import input_features, prediction_features
+from flows.monitoring import reference_of
 from registry.records import Prediction
 from tests.flows.journals import Traffic
 from tests.toy import text_rows
@@ -181,6 +184,13 @@ def test_a_reference_of_other_fields_or_of_another_use_case_is_refused(
     other = Reference("parcels", "old", "0" * 12, reference.embedding, reference.features)
     with pytest.raises(DriftInputError, match="cannot be compared; train with this contract"):
         require_same_inputs(other, parcels)
+
+
+def test_a_model_without_a_reference_is_told_to_be_trained_again() -> None:
+    """One from before there was monitoring, say."""
+    package: Any = SimpleNamespace(files={"model.onnx": "0" * 64}, manifest=SimpleNamespace(name="old"))
+    with pytest.raises(DriftInputError, match=r"'old' holds no reference.*train it again"):
+        reference_of(package)
 
 
 def test_a_span_is_read_with_its_unit() -> None:
