@@ -41,7 +41,7 @@ check: setup ## lint, types, import directions, workflows
 test: setup ## the whole suite
 	$(PY) -m pytest tests -m "not soak" -q -n logical --maxprocesses 4 --dist loadfile
 
-soak: setup ## long forms of the fault tests: 1,000 kills, 10,000 requests (SOAK_KILLS=60 for less)
+soak: setup ## long tests: 1,000 kills (SOAK_KILLS=60 for less), 10,000 requests, the workflows line by line
 	$(PY) -m pytest tests/soak -m soak -q
 
 demo: setup ## the whole story, on real data where it can be had
