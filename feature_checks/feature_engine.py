@@ -22,7 +22,7 @@ class Event:
 
     at: float
     id: int
-    keys: tuple[str, ...]  # as FeatureSpec.keys
+    keys: tuple[str, ...]  # as FeatureSpec.key_fields
     numbers: Mapping[str, float]
 
 
@@ -36,7 +36,7 @@ class FeatureEngine:
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
         self.names = tuple(spec.columns)
-        self.keys = spec.keys
+        self.keys = spec.key_fields
         self.horizon_s = spec.horizon_s
         kept = [f for f in spec.columns.values() if f.kind == "mean"]
         self.values: Mapping[str, tuple[str, ...]] = {

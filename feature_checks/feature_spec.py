@@ -109,7 +109,7 @@ class FeatureSpec(Strict):
         return None
 
     @property
-    def keys(self) -> tuple[str, ...]:
+    def key_fields(self) -> tuple[str, ...]:
         """Fields by which history is kept, in order of first use."""
         return tuple(dict.fromkeys(f.key for f in self.columns.values() if f.key is not None))
 
