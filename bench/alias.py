@@ -18,7 +18,7 @@ import httpx
 
 from bench.promotions import Versions, calling, moves
 from feature_checks.datasets import load_labelled
-from feature_checks.usecase import list_usecases, load_usecase
+from feature_checks.usecase import load_usecase
 from flows.processes import free_port, orchestrator
 from services import keys
 from services.state.api_keys import ApiKeys
@@ -30,7 +30,7 @@ WITHIN_S = 5.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.alias", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--usecase", default=list_usecases()[-1])
+    parser.add_argument("--usecase", default="support")
     parser.add_argument("--moves", type=int, default=8)
     parser.add_argument("--callers", type=int, default=4)
     asked = parser.parse_args()

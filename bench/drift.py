@@ -18,7 +18,7 @@ import numpy as np
 from feature_checks.datasets import default_cache_dir, load_labelled
 from feature_checks.drift import DriftVerdict, Feature, drift_verdict
 from feature_checks.drift_reference import Reference, inputs_version, read_reference, write_reference
-from feature_checks.usecase import UseCase, list_usecases, load_usecase
+from feature_checks.usecase import UseCase, load_usecase
 from flows.embedding import open_embedder
 from flows.monitored import input_features, prediction_features
 from flows.params import read_params
@@ -51,7 +51,7 @@ class Setting:
 def main() -> int:
     """Run all three parts; prints one JSON document."""
     parser = argparse.ArgumentParser(prog="python -m bench.drift", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--usecase", default=(list_usecases() or [""])[0])
+    parser.add_argument("--usecase", default="support")
     parser.add_argument("--windows", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1, help="of all draws and of every model")
     parser.add_argument("--light", action="store_true")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.made_journal import write_journal
 from feature_checks.datasets import default_cache_dir, load_labelled
-from feature_checks.usecase import list_usecases, load_usecase
+from feature_checks.usecase import load_usecase
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.monitor", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--usecase", default=(list_usecases() or [""])[0])
+    parser.add_argument("--usecase", default="support")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--over", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()

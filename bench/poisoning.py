@@ -17,7 +17,7 @@ import numpy as np
 from feature_checks.datasets import default_cache_dir, load_labelled
 from feature_checks.labels import label_suspects
 from feature_checks.suspects import Bools, Floats, Ints
-from feature_checks.usecase import UseCase, list_usecases, load_usecase
+from feature_checks.usecase import UseCase, load_usecase
 from flows.params import read_params
 from flows.steps.fit import kind_module
 from flows.steps.rows import positions
@@ -97,7 +97,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.poisoning", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--usecase", default=(list_usecases() or [""])[0])
+    parser.add_argument("--usecase", default="support")
     parser.add_argument("--data", choices=["sample", "full"], default="full")
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     parser.add_argument("--scenarios", nargs="+", choices=["half", "all"], default=["half", "all"])

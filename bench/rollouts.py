@@ -27,7 +27,7 @@ import httpx
 from bench.candidates import as_it_is, place_candidate, wrong_in_a_fifth
 from bench.sample_model import place_sample_model
 from feature_checks.datasets import load_labelled
-from feature_checks.usecase import UseCase, list_usecases, load_usecase
+from feature_checks.usecase import UseCase, load_usecase
 from flows.processes import free_port, orchestrator
 from registry.loading import LoadedModel
 from registry.records import ModelRef, Prediction
@@ -215,7 +215,7 @@ def main() -> int:
         prog="python -m bench.rollouts", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("parts", nargs="*", choices=["shadow", "canary", []])
-    parser.add_argument("--usecase", default=(list_usecases() or [""])[0])
+    parser.add_argument("--usecase", default="support")
     asked = parser.parse_args()
     usecase = load_usecase(asked.usecase)
     measures = {"shadow": measure_shadow, "canary": measure_canary}

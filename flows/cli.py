@@ -25,7 +25,9 @@ def commands(root: typer.Typer) -> None:
 
 
 def demo(
-    name: Annotated[str, typer.Argument(metavar="USECASE", help="The use case to show.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="USECASE", help="The use case to show; else the first with a demo.yaml.")
+    ] = "",
     data: Annotated[Literal["auto", "sample", "full"], typer.Option(help="Which data to train on.")] = "auto",
     labelled: Annotated[int, typer.Option(min=1, help="Labelled messages to send.")] = 240,
     outside: Annotated[int, typer.Option(min=0, help="Messages that no label fits, to send as well.")] = 24,
@@ -38,10 +40,10 @@ def demo(
     """
     from rich.console import Console
 
-    from feature_checks.usecase import list_usecases
     from flows import demo as story
+    from flows.demo_traffic import first_to_show
 
-    story.run(name or (list_usecases() or [""])[0], data, labelled, outside, keep, Console(highlight=False))
+    story.run(name or first_to_show(), data, labelled, outside, keep, Console(highlight=False))
 
 
 def up(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import httpx
 import yaml
 
-from feature_checks.usecase import UseCase
+from feature_checks.usecase import UseCase, list_usecases, usecases_dir
 from flows.errors import ProcessError, StepError
 
 CLIENTS = 1
@@ -22,6 +22,7 @@ REQUEST_TIMEOUT_S = 60.0
 TRAFFIC_S = 75.0
 """No new message is sent after this: a slow machine shows fewer, and does not make people wait longer."""
 SEED = 7
+SCRIPT = "demo.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,17 @@ class Observed:
     degraded: bool
 
 
+def first_to_show() -> str:
+    """The first use case that has a script. Raises `StepError`."""
+    scripted = (name for name in list_usecases() if (usecases_dir() / name / SCRIPT).is_file())
+    if (name := next(scripted, None)) is None:
+        raise StepError(f"no use case has a {SCRIPT}, which holds `question`, `personal` and `secret`")
+    return name
+
+
 def read_script(usecase: UseCase) -> Script:
     """`demo.yaml` of the use case. Raises `StepError` that says what it must hold."""
-    file = usecase.path("demo.yaml")
+    file = usecase.path(SCRIPT)
     if not file.is_file():
         raise StepError(f"{usecase.name}/demo.yaml is missing: it holds `question`, `personal` and `secret`")
     raw = yaml.safe_load(file.read_text(encoding="utf-8"))

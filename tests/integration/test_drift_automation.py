@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from feature_checks.usecase import list_usecases, load_usecase
+from feature_checks.usecase import load_usecase
 from flows.processes import free_port, prefect_server
 
 ROOT = Path(__file__).parents[2]
-NAME = list_usecases(ROOT / "usecases")[0]
+NAME = "support"
 PATIENCE_S = 200
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from feature_checks.usecase import list_usecases
 from flows.stages import STAGES
 from tests.integration.light import write_light_params
 
 ROOT = Path(__file__).parents[2]
-NAME = list_usecases(ROOT / "usecases")[0]
+NAME = "support"
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from feature_checks.usecase import list_usecases, load_usecase
+from feature_checks.usecase import load_usecase
 from flows.processes import free_port, prefect_server
 from flows.stages import STAGES
 from registry.loading import load_placed
@@ -23,7 +23,7 @@ from tests.integration.light import write_light_params
 from tests.toy import write_csv
 
 ROOT = Path(__file__).parents[2]
-NAME = list_usecases(ROOT / "usecases")[0]
+NAME = "support"
 SECRET = "PLANTED-4111"
 
 pytestmark = pytest.mark.integration

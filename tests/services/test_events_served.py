@@ -18,7 +18,7 @@ from services.settings import load_settings
 from services.synthesis import Outcome
 from services.values import Caller, Context, Decision, Envelope
 
-FOLDER = Path(__file__).parents[1] / "usecases"
+FOLDER = Path(__file__).parents[2] / "usecases"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
