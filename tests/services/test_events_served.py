@@ -17,6 +17,7 @@ from services.replay import Watcher
 from services.settings import load_settings
 from services.synthesis import Outcome
 from services.values import Caller, Context, Decision, Envelope
+from tests.served import served
 
 FOLDER = Path(__file__).parents[2] / "usecases"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -172,3 +173,15 @@ class Watched:
 
     def __call__(self, envelope: Envelope, outcome: Outcome) -> None:
         self.seen.append(envelope)
+
+
+async def test_one_orchestrator_serves_messages_and_payments(tmp_path: Path) -> None:
+    """The shipped use cases of both kinds, by one process: a text by its model, a payment by its rules."""
+    async with served(tmp_path) as app:
+        message = await app.decide("Where is my card?")
+        at = datetime.now(UTC) - timedelta(minutes=1)
+        body = {"use_case": "fraud", "input": payment(terminal_id=999999901, at=at.isoformat())}
+        paid = (await app.client.post("/v1/decide", json=body)).json()
+    assert message.json()["route"] == "local"
+    assert (paid["route"], paid["output"]["decision"]) == ("rules", "decline")
+    assert message.json()["versions"]["config"] != paid["versions"]["config"]
