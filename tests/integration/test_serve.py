@@ -134,7 +134,7 @@ def test_the_official_openai_client_works_unchanged(server: Serving) -> None:
     stream = client.chat.completions.create(model="support", messages=messages, stream=True)  # type: ignore[call-overload]  # plain dicts on purpose
     pieces = [chunk.choices[0].delta.content or "" for chunk in stream]
     assert "".join(pieces) == whole.choices[0].message.content
-    assert [model.id for model in client.models.list()] == ["support"]
+    assert [model.id for model in client.models.list()] == ["fraud", "support"]
 
 
 def test_a_revoked_key_is_refused_by_every_worker_within_two_seconds(server: Serving) -> None:

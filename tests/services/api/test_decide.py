@@ -60,7 +60,7 @@ async def test_the_model_sees_placeholders_and_the_caller_sees_originals(app: Se
 
 
 BAD_BODIES: list[tuple[Any, int, str]] = [
-    ({**GOOD, "use_case": "nope"}, 404, "use_case: no such use case; served here: support"),
+    ({**GOOD, "use_case": "nope"}, 404, "use_case: no such use case; served here: fraud, support"),
     ({**GOOD, "use_case": 7}, 422, "use_case: expected a string, got a number"),
     ({"input": GOOD["input"]}, 422, "use_case: is missing"),
     ({"use_case": "support"}, 422, "input: is missing"),

@@ -89,7 +89,7 @@ async def test_a_stream_ends_with_done(app: Served) -> None:
 
 async def test_the_use_cases_are_the_models(client: AsyncOpenAI) -> None:
     """Listed and retrieved."""
-    assert [model.id async for model in client.models.list()] == ["support"]
+    assert [model.id async for model in client.models.list()] == ["fraud", "support"]
     assert (await client.models.retrieve("support")).id == "support"
     with pytest.raises(openai.NotFoundError):
         await client.models.retrieve("gpt-4")
