@@ -46,7 +46,8 @@ def test_the_guides_script_runs_as_it_stands(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()
     assert told[:4] == [
-        "models  fraud, support", "answer  A scripted answer.", "route   cloud/primary", "ignored temperature",
+        "models  fraud, support",
+        "answer  A scripted answer.", "route   cloud/primary", "ignored temperature",
     ]  # fmt: skip
     assert any(line.startswith("because local: confidence") and " would " in line for line in told)
     assert told[-6:-4] == ["receipt valid", "intent  out_of_scope"]
