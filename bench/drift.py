@@ -3,7 +3,8 @@
 Ten labels are removed from the published training rows. A model and its reference are made from the rest but
 for 2,000 rows, which are the usual traffic. Then the messages of the removed labels arrive, alone and mixed.
 At last 200 of them are labelled, drawn at random, and the model is trained again. What is judged are the
-published test rows. `--light`: a smaller network and two folds, for a busy machine.
+published test rows. `--light`: a smaller network and two folds, for a busy machine. `--plot FILE.svg` draws
+how far each feature moves as more of the traffic is new, and does nothing else.
 """
 
 import argparse
@@ -11,10 +12,12 @@ import json
 import random
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.drift_plot import draw_plot
 from feature_checks.datasets import default_cache_dir, load_labelled
 from feature_checks.drift import DriftVerdict, Feature, drift_verdict
 from feature_checks.drift_reference import Reference, inputs_version, read_reference, write_reference
@@ -26,6 +29,7 @@ from flows.steps.calibrate import choose_threshold
 from flows.steps.fit import kind_module
 
 LIGHT = {"folds": 2, "epochs": 10, "hidden": 128}
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 REMOVED, USUAL, REVIEWED = 10, 2000, 200
 
 
@@ -55,6 +59,7 @@ def main() -> int:
     parser.add_argument("--windows", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1, help="of all draws and of every model")
     parser.add_argument("--light", action="store_true")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     asked = parser.parse_args()
     usecase = load_usecase(asked.usecase)
     data = load_labelled(usecase, "full", default_cache_dir())
@@ -64,6 +69,9 @@ def main() -> int:
     usual, base, new = old[:USUAL], old[USUAL:], data.train[is_new].sample(frac=1, random_state=asked.seed)
     setting = _setting(usecase, base, data.test[~data.test[usecase.label].isin(removed)], asked)
     _say("the model before is trained")
+    if asked.plot:
+        _plot(setting, usual, new, asked.plot)
+        return 0
     draw = random.Random(asked.seed)  # noqa: S311  — no secret
     alarms = 0
     for _ in range(asked.windows):
@@ -81,6 +89,21 @@ def main() -> int:
     found["retrained"] = _retrained(setting, old, new, data.test, removed, asked)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
     return 0
+
+
+def _plot(setting: Setting, usual: Any, new: Any, to: Path) -> None:
+    import pandas as pd
+
+    sizes: dict[str, list[float]] = {}
+    drifted = []
+    for share in SHARES:
+        some = round(500 * share)
+        verdict = setting.verdict(pd.concat([usual.iloc[: 500 - some], new.iloc[:some]]))
+        drifted.append(verdict.drifted)
+        for one in verdict.features:
+            sizes.setdefault(f"{one.feature}: {one.measure}", []).append(one.size / one.bound)
+        _say(f"{share:.0%} new: {'alarm' if verdict.drifted else 'quiet'}: {verdict.reason}")
+    draw_plot(SHARES, dict(sorted(sizes.items())), drifted, to)
 
 
 def _detected_after(setting: Setting, usual: Any, new: Any, draw: random.Random) -> dict[str, int | None]:

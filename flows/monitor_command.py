@@ -71,3 +71,7 @@ def show(found: Mapping[str, Any], console: Console) -> None:
     routes = found["operations"]
     console.print(f"cloud share {routes['cloud_share']:.1%}, fallback rate {routes['fallback_rate']:.1%}")
     console.print(f"{'DRIFT' if found['drifted'] else 'no drift'}: {found['reason']}", soft_wrap=True)
+    if (alarm := found["alarm"]) is not None:
+        refused = "; ".join(alarm["refused"])
+        does = f"starts nothing: {refused}" if refused else "starts a retraining, if `switchyard up` runs"
+        console.print(f"alarm {alarm['id']} {does}", soft_wrap=True)

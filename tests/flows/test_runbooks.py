@@ -88,3 +88,17 @@ def test_keys_runbook_rotates_and_revokes_as_it_says(
     with pytest.raises(VersionRevoked, match="laptop stolen"):
         load_placed(NAME, "champion", settings)
     assert read_log(settings)[-1].key_id == new
+
+
+@pytest.mark.parametrize("runbook", ["rollout.md", "drift.md"])
+def test_runbooks_of_rollouts_and_drift_run_as_they_are_written(
+    runbook: str, held: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flow of monitoring has tests of its own: here it is only asked for its help."""
+    monkeypatch.setattr(store, "Registry", lambda settings: held)
+    monkeypatch.delenv("SWITCHYARD_DATABASE_URL", raising=False)
+    for (program, *words), code in commands(runbook):
+        rest = [words[0], "--help"] if words[0] == "monitor" else words
+        assert program == "switchyard"
+        done = CliRunner().invoke(build(), rest)
+        assert (done.exit_code, done.exception if done.exit_code != code else None) == (code, None), words
