@@ -199,9 +199,10 @@ def test_a_label_with_few_rows_is_lifted_and_exported_so(
     before, after = (one.oof / one.oof[:, [rare]] for one in (plain, lifted))
     times = np.where(np.arange(3) == rare, 1, (20 / 3) ** 2)
     np.testing.assert_allclose(before, after * times, rtol=1e-4)
-    texts = rows["text"].tolist()
-    served = exported(lifted, usecase, tmp_path).probabilities([{"text": text} for text in texts])
-    assert np.abs(served - lifted.probabilities(rows)).max() < 1e-4
+    unsure = pd.DataFrame({"text": ["", "please", "it", "hello, where"]}, dtype=object)
+    served = exported(lifted, usecase, tmp_path).probabilities(unsure.to_dict("records"))
+    assert np.abs(served - lifted.probabilities(unsure)).max() < 1e-4
+    assert np.abs(served - plain.probabilities(unsure)).max() > 0.01
 
 
 def test_a_quantised_table_is_off_by_half_a_step_at_most() -> None:
