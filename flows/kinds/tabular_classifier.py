@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _LEAST_OF_A_LABEL = 10
+_FEW_ROWS = 50_000  # below, threads wait for each other longer than they work
 
 
 class Recipe(BaseModel):
@@ -141,7 +142,7 @@ def _train(seen: Floats, truth: Ints, recipe: Recipe, seed: int) -> "lightgbm.Bo
         "bagging_freq": 1,
         "feature_fraction": recipe.columns_share,
         "use_missing": False,  # absent numbers have values of their own
-        "num_threads": recipe.threads,
+        "num_threads": 1 if len(truth) < _FEW_ROWS else recipe.threads,
         "seed": seed,
         "deterministic": True,
         "force_col_wise": True,
