@@ -184,18 +184,17 @@ async def test_a_refusal_in_a_race_leaves_only_what_sees_nothing() -> None:
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 async def test_an_answer_in_the_same_moment_as_a_refusal_does_not_go_out(order: tuple[int, int]) -> None:
-    gate = asyncio.Event()
+    both = asyncio.Barrier(2)
 
     async def late_good() -> Answer:
-        await gate.wait()
+        await both.wait()
         return await good()
 
     async def late_refusal() -> Answer:
-        await gate.wait()
+        await both.wait()
         return await refuses()
 
     says = (late_good, late_refusal)
-    asyncio.get_running_loop().call_later(0.05, gate.set)
     records, route = await tried(Endpoint("a", says[order[0]]), Endpoint("b", says[order[1]]))
     assert route == "safe_default"
     assert sorted(outcome for _, outcome in records) == ["answered", "overtaken", "refused"]
@@ -204,13 +203,13 @@ async def test_an_answer_in_the_same_moment_as_a_refusal_does_not_go_out(order: 
 async def test_policy_is_asked_for_the_hedge_as_well() -> None:
     """A second hop is a hop: what policy forbids is not asked because the first is slow."""
     second = Endpoint("b", good)
-    soon = asyncio.Event()
+    policy = FakePolicy(denied=["cloud/b"])
 
     async def slow() -> Answer:
-        await soon.wait()
+        while not any(q.target == "cloud/b" for q in policy.questions):  # noqa: ASYNC110  — nothing tells
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
         return await good()
 
-    policy = FakePolicy(denied=["cloud/b"])
-    asyncio.get_running_loop().call_later(0.05, soon.set)
     records, route = await tried(Endpoint("a", slow), second, 0.01, policy)
     assert (records, route, second.asked) == ([("cloud/a", "answered"), ("cloud/b", "denied")], "cloud/a", 0)
