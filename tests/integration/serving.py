@@ -79,10 +79,10 @@ def serving(
         health_url=f"http://127.0.0.1:{port}/readyz",
         log=scratch / "server.log",
         env={
-            "SWITCHYARD_HOME": str(home),
             "BENTOML_HOME": str(scratch / "bentoml"),
             "BENTOML_DO_NOT_TRACK": "True",
             **settings,
+            "SWITCHYARD_HOME": str(home),
         },
         start_timeout_s=150,
     )

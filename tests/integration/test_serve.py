@@ -12,6 +12,9 @@ import pytest
 
 from bench.promotions import Versions, calling
 from bench.sample_model import place_sample_model
+from registry.settings import RegistrySettings
+from registry.trust import Revocations, RevokedVersion
+from registry.trust_files import revoke
 from services.receipt_check import verify_receipt
 from tests.fakes import REPOSITORY, support
 from tests.integration.serving import Serving, eventually, serving
@@ -315,3 +318,21 @@ def test_a_promotion_under_load_reaches_every_worker_and_fails_no_request(
                     break
     assert not callers.failed
     assert len(callers.seen) > 80
+
+
+def test_a_revoked_champion_gives_way_under_load_to_the_one_before_and_fails_no_request(
+    server: Serving, tmp_path: Path
+) -> None:
+    """In every worker, by its own looking at the state folder."""
+    versions = Versions(server.home, support(), tmp_path, threshold=0.0, labels=7)
+    before, champion = versions.refs
+    with server.client() as client, calling(client, "support", known_text(), 4, 0.02) as callers:
+        versions.lead(champion)
+        barred = Revocations(revoked_versions=(RevokedVersion(digest=champion.digest, reason="bad data"),))
+        for ref in (champion, before):
+            for _ in eventually(20):
+                if {digest for *_, digest in callers.seen[-40:]} == {ref.digest}:
+                    break
+            if ref is champion:
+                revoke(barred, RegistrySettings(home=server.home))
+    assert not callers.failed
