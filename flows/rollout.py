@@ -9,6 +9,7 @@ import base64
 import io
 import logging
 import re
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -18,12 +19,13 @@ from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.runtime import flow_run
 
-from flows.rollout_steps import anything_to_judge, one_tick
+from flows.rollout_steps import one_tick, what_waits
 
 log = logging.getLogger(__name__)
 
 EVENT = "switchyard.rollout"
 LISTEN_AGAIN_S = 5.0
+LEAD_AGAIN_S = 60.0  # the gate loads and judges two models: where it is shut, not every few seconds
 
 
 @flow(name="rollouts", persist_result=False)
@@ -39,13 +41,15 @@ def rollouts() -> list[dict[str, Any]]:
 async def control(every_s: float) -> None:
     """A run of the flow every `every_s` seconds while a rollout lives, and at once on an event, until
     cancelled. Needs a Prefect server. A run that fails is shown there, and the next one goes on."""
-    wake = asyncio.Event()
+    wake, led_at = asyncio.Event(), -LEAD_AGAIN_S
     listening = asyncio.create_task(_listen(wake))
     try:
         while True:
             wake.clear()
             try:
-                if await asyncio.to_thread(anything_to_judge):
+                lives, waits = await asyncio.to_thread(what_waits)
+                if lives or (waits and time.monotonic() - led_at >= LEAD_AGAIN_S):
+                    led_at = time.monotonic()
                     await asyncio.to_thread(rollouts)
             except Exception as error:  # noqa: BLE001  — a store that is away comes back
                 log.error("a tick failed: %s", error)

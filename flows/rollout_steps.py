@@ -34,14 +34,12 @@ def one_tick(by: str, lead: Lead | None = None) -> tuple[list[Ticked], dict[str,
     return done, led
 
 
-def anything_to_judge() -> bool:
-    """Does a rollout live, or wait to lead? What never will is not asked about again and again.
-
-    Raises `RolloutsUnavailable`.
-    """
+def what_waits() -> tuple[bool, bool]:
+    """(Does a rollout live? Does a promoted one wait to lead?) Raises `RolloutsUnavailable`."""
     with Rollouts(RolloutSettings().rollouts) as kept:
         served = kept.served() if kept.database.made else []
-    return any(not rollout.ended or _waits_to_lead(rollout) for rollout in served)
+    lives = any(not rollout.ended for rollout in served)
+    return lives, any(rollout.ended and _waits_to_lead(rollout) for rollout in served)
 
 
 def _waits_to_lead(rollout: Rollout) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.rollout_steps import anything_to_judge, make_champion, one_tick
+from flows.rollout_steps import make_champion, one_tick, what_waits
 from registry import rollout_tick
 from registry.rollout import Move, Rollout, State, move, started
 from registry.rollout_evidence import Rate, Side
@@ -91,16 +91,16 @@ def test_a_promoted_candidate_is_led_again_until_it_leads(tmp_path: Path) -> Non
 
 def test_there_is_something_to_judge_while_a_rollout_lives_and_not_for_ever_after(tmp_path: Path) -> None:
     """A promoted rollout whose version can never lead is not asked about every few seconds for ever."""
-    assert not anything_to_judge()
+    assert what_waits() == (False, False)
     canary(tmp_path, Rate(3000, 3), Rate(3000, 3))
-    assert anything_to_judge()
+    assert what_waits() == (True, False)
     one_tick("a controller", lambda rollout: None)
     with Rollouts(tmp_path / "rollouts.db") as kept:
         count(kept, kept.latest("desk/local"), Rate(), Rate(100, 0))
     one_tick("a controller", lambda rollout: None)
     with Rollouts(tmp_path / "rollouts.db") as kept:
         assert kept.latest("desk/local").state is State.PROMOTED
-    assert not anything_to_judge()  # there is no use case `desk`
+    assert what_waits() == (False, False)  # there is no use case `desk`
 
 
 def test_what_keeps_a_promoted_candidate_from_leading_is_told_and_stops_nothing(tmp_path: Path) -> None:
