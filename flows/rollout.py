@@ -45,10 +45,11 @@ async def control(every_s: float) -> None:
     listening = asyncio.create_task(_listen(wake))
     try:
         while True:
+            asked = wake.is_set()
             wake.clear()
             try:
                 lives, waits = await asyncio.to_thread(what_waits)
-                if lives or (waits and time.monotonic() - led_at >= LEAD_AGAIN_S):
+                if lives or (waits and (asked or time.monotonic() - led_at >= LEAD_AGAIN_S)):
                     led_at = time.monotonic()
                     await asyncio.to_thread(rollouts)
             except Exception as error:  # noqa: BLE001  — a store that is away comes back
