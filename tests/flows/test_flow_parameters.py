@@ -7,9 +7,8 @@ from prefect.utilities.collections import visit_collection
 
 from feature_checks.usecase import UseCase, list_usecases, load_usecase
 
-TESTS = Path(__file__).parents[1]
-FOLDERS = (TESTS / "usecases", TESTS.parent / "usecases")
-USECASES = [load_usecase(name, folder) for folder in FOLDERS for name in list_usecases(folder)]
+FOLDER = Path(__file__).parents[2] / "usecases"
+USECASES = [load_usecase(name, FOLDER) for name in list_usecases(FOLDER)]
 
 
 @pytest.mark.parametrize("usecase", USECASES, ids=lambda one: one.name)
