@@ -5,7 +5,6 @@ The champion's guesses are made now, by its verified copy: a number that somebod
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +57,9 @@ def judge(
         builds = [build_dir(usecase.name, which) for which in DATA]
     rows = _rows(said["test_sha256"], builds) if champion is not None else None
     truth: list[str] = rows[usecase.label].tolist() if rows is not None else []
-    predictors = [open_predictor(package), champion.predictor] if champion and rows is not None else []
-    with ThreadPoolExecutor(2) as pool:  # half of the time is in ONNX, which lets the other one run
-        right = list(pool.map(lambda one: _right(one, rows, truth, usecase), predictors)) or [[], []]
     candidate = Candidate(
         labels=package.manifest.labels,
-        right=right[0],
+        right=[] if rows is None else _right(open_predictor(package), rows, truth, usecase),
         slices=truth,
         data_checks_passed=said["data_checks_passed"],
         barred=_barred(package, alias, settings),
@@ -71,7 +67,10 @@ def judge(
         contract_tests=_contract_tests(package),
         unjudged=None if rows is not None else _unjudged(usecase, said["test_sha256"]),
     )
-    leads = Champion(champion.labels, right[1]) if champion is not None else None
+    leads = None
+    if champion is not None:
+        right = [] if rows is None else _right(champion.predictor, rows, truth, usecase)
+        leads = Champion(champion.labels, right)
     asked = usecase.promotion.model_dump()
     asked["freeze"] = open_freeze(usecase.name, settings) or asked["freeze"]
     decision = decide(candidate, leads, PromotionPolicy(**asked))
