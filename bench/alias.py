@@ -14,15 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
-
-from bench.promotions import Versions, calling, moves
+from bench.promotions import Versions, asking, calling, moves
 from feature_checks.datasets import load_labelled
 from feature_checks.usecase import load_usecase
-from flows.processes import free_port, orchestrator
-from services import keys
-from services.state.api_keys import ApiKeys
-from services.state.database import Database
 
 LABELS = 8
 WITHIN_S = 5.0
@@ -42,18 +36,11 @@ def main() -> int:
         home = scratch / "home"
         versions = Versions(home, usecase, scratch / "models", 0.0, LABELS)
         row = load_labelled(usecase, "sample", scratch / "data").train.to_dict("records")[0]
-        key, record = keys.issue("bench", ("caller",), keys.utc_now())
-        with Database(home / "state.db") as database:
-            ApiKeys(database).add(record)
-        port = free_port(0)
-        with orchestrator(home, port, {"SWITCHYARD_HOME": str(home)}) as server:
-            server.wait_ready()
-            client = httpx.Client(
-                base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {key}"},
-                timeout=30, trust_env=False,
-            )  # fmt: skip
-            with client, calling(client, usecase.name, row["text"], asked.callers, 0.05) as callers:
-                reached = moves(versions, callers, asked.moves, 2 * WITHIN_S)
+        with (
+            asking(home) as client,
+            calling(client, usecase.name, row["text"], asked.callers, 0.05) as callers,
+        ):
+            reached = moves(versions, callers, asked.moves, 2 * WITHIN_S)
     found = {
         "moves": asked.moves, "requests": len(callers.seen), "failed": len(callers.failed),
         "median_s": round(statistics.median(reached), 2), "worst_s": round(max(reached), 2),

@@ -13,11 +13,15 @@ import httpx
 from bench.candidates import as_it_is, make_candidate
 from bench.sample_model import make_sample_package
 from feature_checks.usecase import UseCase
+from flows.processes import free_port, orchestrator
 from registry.promoting import meant, promote, promoting
 from registry.promotion import Gate, PromotionDecision
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
 from registry.store import Registry
+from services import keys
+from services.state.api_keys import ApiKeys
+from services.state.database import Database
 
 
 class Versions:
@@ -55,6 +59,21 @@ class Callers:
         """Seconds from `since` to the last answer, asked after it, by another model than `digest`."""
         late = [answered for asked, answered, by in self.seen if asked >= since and by != digest]
         return max(late, default=since) - since
+
+
+@contextmanager
+def asking(home: Path) -> Iterator[httpx.Client]:
+    """A client of an orchestrator that serves `home` with default settings, as `switchyard up` starts it."""
+    key, record = keys.issue("bench", ("caller",), keys.utc_now())
+    with Database(home / "state.db") as database:
+        ApiKeys(database).add(record)
+    port = free_port(0)
+    with orchestrator(home, port, {"SWITCHYARD_HOME": str(home)}) as server:
+        server.wait_ready()
+        headers = {"authorization": f"Bearer {key}"}
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
+            yield client
 
 
 @contextmanager
