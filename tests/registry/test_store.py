@@ -1,7 +1,6 @@
 """Models in MLflow (SQLite, PostgreSQL): registered once, resolved by alias, believed once verified."""
 
 import json
-import os
 import shutil
 import socket
 import time
@@ -35,8 +34,8 @@ from tests.registry.conftest import MakePackage
 from tests.registry.test_evidence import evidence
 from tests.registry.test_lineage import FILE, ROWS
 from tests.registry.vouching import move
+from tests.services.evidence.made import POSTGRES_URL, need_postgres
 
-POSTGRES_URL = os.environ.get("SWITCHYARD_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 TAGS = {"use_case": "parcels", "gate": "none"}
 
 
@@ -59,13 +58,7 @@ def stored(
 @contextmanager
 def own_database() -> Iterator[str]:
     """A database of the test's own in the real PostgreSQL; in CI it must be there."""
-    name, _, port = POSTGRES_URL.split("@")[-1].split("/")[0].partition(":")
-    try:
-        socket.create_connection((name, int(port or 5432)), timeout=1).close()
-    except OSError:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI needs a PostgreSQL; SWITCHYARD_TEST_POSTGRES_URL says where")
-        pytest.skip("no PostgreSQL")
+    need_postgres()
     database = f"t{uuid4().hex}"
     url = POSTGRES_URL.replace("postgresql://", "postgresql+psycopg://")
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
