@@ -14,8 +14,11 @@ from tests.served import all_bytes, served
 from tests.services.test_jwks_source import web
 from tests.services.test_oidc import CLAIMS, SETTINGS, token
 
-NOW = int(time.time())
-FRESH = {**CLAIMS, "exp": NOW + 600, "nbf": NOW - 10, "iat": NOW - 10}
+
+def fresh() -> dict[str, Any]:
+    """Claims that hold from now on: a suite may get here long after it read this file."""
+    now = int(time.time())
+    return {**CLAIMS, "exp": now + 600, "nbf": now - 10, "iat": now - 10}
 
 
 async def test_a_token_opens_the_api_and_leaves_no_trace(
@@ -26,7 +29,7 @@ async def test_a_token_opens_the_api_and_leaves_no_trace(
     with web() as url:
         oidc = OidcSettings(**{**SETTINGS, "jwks_url": f"{url}/good"})
         async with served(home, oidc=oidc) as app:
-            good, bad = token(FRESH), token({**FRESH, "aud": "other"})
+            good, bad = token(fresh()), token({**fresh(), "aud": "other"})
             app.client.headers["authorization"] = f"Bearer {good}"
             answer = await app.decide()
             assert answer.status_code == 200
@@ -53,7 +56,7 @@ async def test_without_the_providers_keys_tokens_are_told_so_and_api_keys_work(h
     oidc = OidcSettings(**{**SETTINGS, "jwks_url": "http://127.0.0.1:9/none"})
     async with served(home, oidc=oidc) as app:
         assert (await app.decide()).status_code == 200
-        app.client.headers["authorization"] = f"Bearer {token(FRESH)}"
+        app.client.headers["authorization"] = f"Bearer {token(fresh())}"
         answer = await app.decide()
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "identity_unavailable")
 
