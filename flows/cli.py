@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
+Chapter = Literal["story"]
+"""Chapters of the demo, as `flows.demo.CHAPTERS` tells them."""
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
@@ -31,19 +34,24 @@ def demo(
     data: Annotated[Literal["auto", "sample", "full"], typer.Option(help="Which data to train on.")] = "auto",
     labelled: Annotated[int, typer.Option(min=1, help="Labelled messages to send.")] = 240,
     outside: Annotated[int, typer.Option(min=0, help="Messages that no label fits, to send as well.")] = 24,
+    only: Annotated[
+        Chapter | None, typer.Option(help="Only this chapter, once all is trained and served.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the servers up until Ctrl-C.")] = False,
 ) -> None:
     """The whole story on this machine: train, serve, route, explain, redact, degrade.
 
     \b
-    Example: switchyard demo --keep
+    Example: switchyard demo --only story --keep
     """
     from rich.console import Console
 
-    from flows import demo as story
+    from flows import demo as chapters
+    from flows.demo_stage import Wishes
     from flows.demo_traffic import first_to_show
 
-    story.run(name or first_to_show(), data, labelled, outside, keep, Console(highlight=False))
+    wishes = Wishes(labelled, outside)
+    chapters.run(name or first_to_show(), data, wishes, only, keep, Console(highlight=False))
 
 
 def up(

@@ -29,10 +29,9 @@ class Relay:
         self.url = f"http://127.0.0.1:{port}"
         self.seen: deque[bytes] = deque(maxlen=KEPT)
         self._upstream = upstream
-        app = Starlette(routes=[Route("/{path:path}", self._forward, methods=["POST"])])
-        config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", access_log=False)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._port = port
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
 
     async def _forward(self, request: Request) -> Response:
         body = await request.body()
@@ -49,20 +48,32 @@ class Relay:
         return Response(answer.content, answer.status_code, media_type="application/json")
 
     def __enter__(self) -> "Relay":
-        self._thread.start()
-        until = time.monotonic() + 10
-        while not self._server.started:
-            if time.monotonic() > until or not self._thread.is_alive():
-                raise ProcessError(f"the relay at {self.url} did not start")
-            time.sleep(0.05)
-        return self
+        return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
 
+    def start(self) -> "Relay":
+        """Listen, also again after `stop`. Raises `ProcessError`."""
+        app = Starlette(routes=[Route("/{path:path}", self._forward, methods=["POST"])])
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=self._port, log_level="critical", access_log=False
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        until = time.monotonic() + 10
+        while not server.started:
+            if time.monotonic() > until or not thread.is_alive():
+                raise ProcessError(f"the relay at {self.url} did not start")
+            time.sleep(0.05)
+        self._server, self._thread = server, thread
+        return self
+
     def stop(self) -> None:
         """Stop listening, as an endpoint that is gone; safe to call twice."""
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(timeout=10)

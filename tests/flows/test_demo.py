@@ -4,12 +4,14 @@ import base64
 import json
 from io import StringIO
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.console import Console
 
 from feature_checks.usecase import UseCase, load_usecase
-from flows import demo_traffic
+from flows import demo, demo_traffic
+from flows.cli import Chapter
 from flows.demo_report import answer_panel, egress_panel, route_table
 from flows.demo_traffic import Client, Message, Observed, read_script, receipt_claims
 from flows.errors import StepError
@@ -96,3 +98,7 @@ def test_a_demo_script_with_another_key_is_refused(tmp_path: Path) -> None:
     assert isinstance(usecase, UseCase)
     with pytest.raises(StepError, match="expected just `question`, `personal`, `secret`"):
         read_script(usecase)
+
+
+def test_the_command_offers_each_chapter_in_the_order_in_which_they_are_told() -> None:
+    assert list(get_args(Chapter)) == list(demo.CHAPTERS)

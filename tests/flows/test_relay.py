@@ -52,3 +52,10 @@ def test_a_stopped_relay_refuses_connections(upstream: str) -> None:
         relay.stop()
         with pytest.raises(httpx.ConnectError):
             httpx.post(relay.url, content=b"x")
+
+
+def test_a_stopped_relay_may_be_started_again(upstream: str) -> None:
+    with Relay(free_port(0), upstream) as relay:
+        relay.stop()
+        relay.start()
+        assert httpx.post(relay.url, content=b"x").content == b"x"
