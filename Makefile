@@ -14,6 +14,9 @@ export DVC_NO_ANALYTICS := 1
 # Data files are looked for here first, by hash; anything not found is fetched from its public address.
 export SWITCHYARD_DATA_MIRROR ?= $(wildcard ../shared/data)
 
+# One more than there are cores, since a test that boots a server mostly waits.
+TEST_WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+
 .PHONY: help setup check test soak demo up bench lock clean
 
 help: ## what can be done
@@ -39,7 +42,7 @@ check: setup ## lint, types, import directions, workflows
 	zizmor --offline --quiet .github/workflows
 
 test: setup ## the whole suite
-	$(PY) -m pytest tests -m "not soak" -q -n logical --maxprocesses 4 --dist loadfile
+	$(PY) -m pytest tests -m "not soak" -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: setup ## long tests: 1,000 kills (SOAK_KILLS=60 for less), 10,000 requests, the workflows line by line
 	$(PY) -m pytest tests/soak -m soak -q

@@ -23,6 +23,12 @@ ANALYTICS_OFF = {
 os.environ.update(ANALYTICS_OFF)  # before any test module imports a library that reads them
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What boots servers or trains models comes first: started last, one file alone would be waited for."""
+    slow = {item.path for item in items if item.get_closest_marker("integration")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 class OutsideError(OSError):
     """A test tried to reach beyond this machine."""
 
