@@ -13,9 +13,21 @@ MADE = (".yaml", ".yml")
 """A sample whose file ends so holds no rows: it says how they are made (`made_rows.py`)."""
 
 
+class SimulatedScore(Strict):
+    """A score from 0 to 1 that no file holds: made by `seed` for a `share` of the rows, from normal log-odds
+    around `usual` or, where the label is positive, around `misuse`."""
+
+    seed: int = Field(ge=0)
+    share: float = Field(default=0.5, gt=0, le=1)
+    usual: float = -2.5
+    misuse: float = 1.0
+    spread: float = Field(default=1.2, gt=0)
+
+
 class RemoteFile(Strict):
     """A public data file, known by address and content. `columns` renames its columns to ours, `labels` its
-    labels, and `drop` names columns that are left out, such as one that explains the label."""
+    labels, and `drop` names columns that are left out, such as one that explains the label. `simulated` are
+    fields that it lacks and that are made up: learned from, and left out where the model is judged."""
 
     url: str = Field(pattern=r"^https://")
     sha256: Sha256
@@ -23,6 +35,7 @@ class RemoteFile(Strict):
     columns: Mapping[str, str] = Field(default_factory=dict)
     labels: Mapping[str, str] = Field(default_factory=dict)
     drop: tuple[str, ...] = Field(default=(), strict=False)
+    simulated: Mapping[str, SimulatedScore] = Field(default_factory=dict)
 
 
 class TimeSplit(Strict):

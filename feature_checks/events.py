@@ -9,6 +9,7 @@ from feature_checks.feature_engine import FeatureEngine
 from feature_checks.feature_table import feature_table
 from feature_checks.labelled import LabelledData
 from feature_checks.made_rows import make_rows, read_recipe
+from feature_checks.simulated_scores import simulated_scores
 from feature_checks.tables import describe_columns, read_table
 from feature_checks.time_split import known_positives, split_by_time
 from feature_checks.usecase import UseCase
@@ -30,6 +31,7 @@ def read_events(usecase: UseCase, path: Path, remote: RemoteFile | None, strict:
         frame = frame.drop(columns=[name for name in remote.drop if name in frame.columns])
         if remote.labels and usecase.label in frame.columns:
             frame[usecase.label] = frame[usecase.label].map(str).map(dict(remote.labels))
+        _simulate(usecase, remote, frame)
     for name, spec in usecase.input.items():
         if name not in frame.columns and not spec.required:
             frame[name] = None
@@ -38,6 +40,19 @@ def read_events(usecase: UseCase, path: Path, remote: RemoteFile | None, strict:
         found = [str(column) for column in frame.columns]
         raise DatasetError(f"{path.name}: {describe_columns(found, columns)}")
     return frame
+
+
+def _simulate(usecase: UseCase, remote: RemoteFile, frame: "pd.DataFrame") -> None:
+    """Put in the scores that the file lacks; a column that is there already stays as it is."""
+    import numpy as np
+
+    if usecase.features is None or usecase.label not in frame.columns:
+        return
+    positive = (frame[usecase.label] == usecase.features.positive).to_numpy(dtype=bool)
+    for name, made in remote.simulated.items():
+        if name not in frame.columns:
+            scores = simulated_scores(np.random.default_rng(made.seed), positive, made).tolist()
+            frame[name] = np.array([s if s == s else None for s in scores], dtype=object)
 
 
 def split_events(usecase: UseCase, frame: "pd.DataFrame", which: Literal["sample", "full"]) -> LabelledData:

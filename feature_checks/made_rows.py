@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
+from feature_checks.data_spec import SimulatedScore
 from feature_checks.errors import DatasetError, UseCaseError
+from feature_checks.simulated_scores import simulated_scores
 from feature_checks.strict_model import Strict
 from feature_checks.strict_yaml import explain, read_mapping
 
@@ -117,8 +119,9 @@ def make_rows(recipe: Recipe) -> "pd.DataFrame":
         columns.place: place[order] + 1,
         columns.amount: amount[order],
     }
-    if columns.device:
-        scores = _device(draw, wrong[order], recipe.device_share).tolist()
+    if columns.device and recipe.device_share:
+        made = SimulatedScore(seed=recipe.seed, share=recipe.device_share)
+        scores = simulated_scores(draw, wrong[order], made).tolist()
         found[columns.device] = np.array([s if s == s else None for s in scores], dtype=object)
     found[columns.label] = np.where(wrong[order], recipe.misuse, recipe.usual)
     return pd.DataFrame(found, index=pd.RangeIndex(1, len(day) + 1, name="row"))
@@ -165,11 +168,3 @@ def _compromised(draw: "np.random.Generator", days: int, count: int, a_day: floa
         for one in draw.choice(count, min(int(number), count), replace=False):
             held[day : day + lasting, one] = True
     return held
-
-
-def _device(draw: "np.random.Generator", wrong: Any, share: float) -> Any:
-    """A device's own score from 0 to 1 for some events: a noisy hint, missing (NaN) for the others."""
-    import numpy as np
-
-    score = 1 / (1 + np.exp(-draw.normal(np.where(wrong, 1.0, -2.5), 1.2)))
-    return np.where(draw.random(len(wrong)) < share, np.round(score, 4), np.nan)

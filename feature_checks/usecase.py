@@ -16,6 +16,7 @@ from feature_checks.cost_spec import CostSpec
 from feature_checks.data_spec import MADE, DataSpec
 from feature_checks.errors import UseCaseError
 from feature_checks.feature_spec import FeatureSpec
+from feature_checks.federated_spec import FederatedSpec
 from feature_checks.folders import folder_version
 from feature_checks.learning_spec import LearningSpec
 from feature_checks.monitoring_spec import MonitoringSpec
@@ -27,7 +28,7 @@ from feature_checks.strict_model import Strict
 from feature_checks.strict_yaml import allowed_keys, explain, read_mapping
 from feature_checks.verification import Verification, files, misfits, read_verification
 
-Step = Literal["rules", "cache", "local", "cloud", "stale", "safe_default"]
+Step = Literal["rules", "cache", "local", "cloud", "merge", "stale", "safe_default"]
 Tag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Verify = Annotated[InstanceOf[Verification], BeforeValidator(read_verification)]
@@ -43,6 +44,7 @@ class FieldSpec(Strict):
     max_length: int = Field(default=2000, ge=1, le=100_000)
     minimum: float | None = None
     maximum: float | None = None
+    beyond: Literal["refused", "noted"] = "refused"  # a request with a number outside of these bounds
     values: str | None = None  # a file in the folder: one allowed value a line
     template: str | None = None  # output only: a YAML file in the folder, label -> approved text
 
@@ -55,6 +57,7 @@ class LocalSpec(Strict):
     risk: RiskSpec
     outside: str | None = None  # label of rows that no label fits: never trained on, never answered
     cost: CostSpec | None = None  # None: the threshold stays the calibrated one
+    federated: FederatedSpec | None = None  # a sender's own score, combined with the model's
 
     @model_validator(mode="after")
     def _one_threshold(self) -> "LocalSpec":
@@ -130,6 +133,8 @@ class UseCase(Strict):
             )
         if len(set(self.plan)) != len(self.plan):
             raise ValueError("plan: a step is named twice")
+        if "merge" in self.plan and "cloud" in self.plan[self.plan.index("merge") :]:
+            raise ValueError("plan: merge must come after cloud, whose answer it weighs")
         if "safe_default" in self.plan and self.plan[-1] != "safe_default":
             raise ValueError("plan: safe_default must come last, since nothing after it is ever tried")
         for step, part in (("local", self.local), ("cloud", self.cloud), ("stale", self.stale)):
@@ -154,6 +159,11 @@ class UseCase(Strict):
             return "data.sample_split: is missing; a sample that is made is split by time"
         if (key := self.data.leave_out_known) and key not in self.input:
             return f"data.leave_out_known: '{key}' is no input field"
+        if self.features is None and any(spec.beyond == "noted" for spec in self.input.values()):
+            return "input: `beyond: noted` needs a `features:` section: they are what is then left out"
+        federated = self.local.federated if self.local else None
+        if federated and (problem := federated.misfit(self.input)):
+            return f"local.federated: {problem}"
         misfit = self.features.misfit({n: s.type for n, s in self.input.items()}) if self.features else None
         return f"features: {misfit}" if misfit else None
 
@@ -252,6 +262,8 @@ def _check_files(usecase: UseCase, shown: str) -> None:
         named["cloud.output_schema"] = usecase.cloud.output_schema
     if "rules" in usecase.plan:
         named["plan: rules needs"] = "rules.json"
+    if "merge" in usecase.plan:
+        named["plan: merge needs"] = "merge.json"
     named["contract.cases"] = usecase.contract.cases
     named.update(files(usecase.verify))
     for key, relative in named.items():

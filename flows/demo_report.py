@@ -45,7 +45,7 @@ def _ms(value: float) -> str:
 
 
 def _route_order(route: str) -> int:
-    known = ("rules", "cache", "local", "cloud", "stale", "safe_default")
+    known = ("rules", "cache", "local", "cloud", "merge", "stale", "safe_default")
     return known.index(route.split("/")[0])
 
 

@@ -33,11 +33,12 @@ class Contribution:
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What a local model says of one request; `confidence` is in 0..1. `contributions`, largest first, are
-    of kinds that can tell."""
+    of kinds that can tell. `combined`: was a sender's own score weighed? None where the model cannot."""
 
     label: str
     confidence: float
     contributions: tuple[Contribution, ...] = ()
+    combined: bool | None = None
 
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
@@ -52,12 +53,23 @@ class Relaxed(BaseModel):
     max_error: float = Field(gt=0, lt=1)
 
 
+class Combined(BaseModel):
+    """The rules for answers into which a sender's own score went; each holds on its own."""
+
+    model_config = _STRICT
+
+    threshold: float = Field(ge=0)
+    max_error: float = Field(gt=0, lt=1)
+    by_label: Mapping[str, Relaxed] | None = None
+
+
 class Acceptance(BaseModel):
     """When a local answer may be given: its confidence is `threshold` or more.
 
     With probability `confidence`, at most `max_error` of the answers so given are wrong; `method`
     cites the bound. A threshold above 1 accepts nothing. `relaxed` holds by the same method, on its own.
     `by_label` holds rules of their own for the answers with one label, where a mistake costs not the same.
+    `combined` holds those for answers into which a sender's own score went (`runtimes/federated.py`).
     """
 
     model_config = _STRICT
@@ -68,15 +80,20 @@ class Acceptance(BaseModel):
     method: str = Field(min_length=1)
     relaxed: Relaxed | None = None
     by_label: Mapping[str, Relaxed] | None = None
+    combined: Combined | None = None
 
-    def rule_for(self, label: str) -> tuple[float, float]:
-        """(threshold, max_error) that hold for an answer with this label."""
-        own = (self.by_label or {}).get(label)
-        return (own.threshold, own.max_error) if own else (self.threshold, self.max_error)
+    def rule_for(self, label: str, combined: bool | None = None) -> tuple[float, float]:
+        """(threshold, max_error) that hold for an answer with this label. Without rules for combined ones,
+        none is accepted."""
+        if combined and self.combined is None:
+            return 2.0, self.max_error
+        rules = self.combined if combined and self.combined else self
+        own = (rules.by_label or {}).get(label)
+        return (own.threshold, own.max_error) if own else (rules.threshold, rules.max_error)
 
     def accepts(self, prediction: Prediction) -> bool:
         """Is this prediction sure enough to be the answer? NaN never is."""
-        return prediction.confidence >= self.rule_for(prediction.label)[0]
+        return prediction.confidence >= self.rule_for(prediction.label, prediction.combined)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from contextlib import nullcontext
+from dataclasses import replace
 
 from services.errors import NotAsked, TargetFailed, TargetRefused
 from services.flow import Flow
@@ -17,7 +18,8 @@ from services.plan import denied
 from services.prepared import PreparedUseCase
 from services.synthesis import Given
 from services.targets import Target
-from services.values import Answer, AttemptRecord, Declined, Envelope, RoutePlan
+from services.targets.merge import NAME as MERGE
+from services.values import Answer, AttemptRecord, Declined, Envelope, Leaning, Opinion, RoutePlan
 from services.verify import names, verify
 
 log = logging.getLogger(__name__)
@@ -37,19 +39,25 @@ async def attempt_in_order(
     With `flow`, text of a model's answer may go out while it is written. Once some did, no other target is
     asked, whatever becomes of that answer; for the same reason such answers are not hedged.
 
+    Where the plan has `merge`, a cloud model's verified answer is an opinion that `merge` weighs, and no text
+    of it goes out before.
+
     After a model's refusal for safety only what sees nothing of the request (`safe_default`) may answer.
     `deadline` is in time.monotonic() seconds; stand-ins answer after it too.
     """
     left_out = {record.target: record for record in plan.left_out}
     tried: list[AttemptRecord] = []
     refused_by: str | None = None
-    flowing = flow is not None and flow.possible
+    merging = MERGE in prepared.order
+    flowing = flow is not None and flow.possible and not merging
     hedge_after_s = prepared.usecase.cloud.hedge_after_s if prepared.usecase.cloud and not flowing else None
     waiting = deque(prepared.order)
     while waiting:
         name = waiting.popleft()
         if name in left_out:
             tried.append(left_out[name])
+            continue
+        if envelope.opinion is not None and _is_cloud(name):
             continue
         target = prepared.targets[name]
         if refused_by and target.sees_request:
@@ -74,11 +82,25 @@ async def attempt_in_order(
         refused_by = next((attempt.name for attempt in attempts if attempt.refused), refused_by)
         if refused_by is None or not target.sees_request:
             given = next((attempt.given for attempt in attempts if attempt.given), None)
-            if given:
+            if given and merging and _is_cloud(name):
+                tried[-1], envelope = _opinion(tried[-1], given, envelope)
+            elif given:
                 return tried, given
+        envelope = _leaning(attempts[0].leaning, envelope)
         if flow is not None and flow.commit is not None:
             break
     return tried, None
+
+
+def _opinion(record: AttemptRecord, given: Given, envelope: Envelope) -> tuple[AttemptRecord, Envelope]:
+    """The record of an answer that is an opinion only, and the envelope that holds it."""
+    reason = f"{record.reason}; as an opinion: without `{MERGE}` in the plan it would have been the answer"
+    opinion = Opinion(given.target.name, given.answer.output, given.answer.model, given.target.versions)
+    return replace(record, reason=reason), replace(envelope, opinion=opinion)
+
+
+def _leaning(leaning: Leaning | None, envelope: Envelope) -> Envelope:
+    return replace(envelope, leaning=leaning) if leaning else envelope
 
 
 def _uncancel() -> None:
@@ -111,6 +133,7 @@ class _Attempt:
         self._policy_ids: tuple[str, ...] = ()
         self.name = target.name
         self.given: Given | None = None
+        self.leaning: Leaning | None = None
         self.refused = False
         self.asked = False
 
@@ -155,6 +178,7 @@ class _Attempt:
             log.error("target %s broke: %s", target.name, type(error).__name__)  # its text may hold content
             return self._record("failed", f"broke with {type(error).__name__}", cost_usd=unknown)
         if isinstance(answer, Declined):
+            self.leaning = answer.leaning
             return self._record(
                 "declined", answer.reason, 0.0, answer.model, (answer.confidence, answer.label)
             )

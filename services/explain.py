@@ -33,7 +33,16 @@ def explained(
     prepared: PreparedUseCase, plan: RoutePlan, envelope: Envelope, tried: Sequence[AttemptRecord]
 ) -> list[AttemptRecord]:
     """`tried`, each with a reason that also says what would have changed it."""
-    return [_explained(prepared, plan, envelope, attempt) for attempt in tried]
+    last = len(tried) - 1
+    return [
+        one if place < last and _is_opinion(one) else _explained(prepared, plan, envelope, one)
+        for place, one in enumerate(tried)
+    ]
+
+
+def _is_opinion(attempt: AttemptRecord) -> bool:
+    """An answer after which another one was given: it says itself what would have been."""
+    return attempt.outcome == "answered" and WOULD in attempt.reason
 
 
 def _explained(

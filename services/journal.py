@@ -196,6 +196,7 @@ def decision_record(envelope: Envelope, outcome: Outcome) -> dict[str, Any]:
         "request": {
             "digest": envelope.digest,
             "fields": dict(envelope.fields),
+            **({} if envelope.features is None else {"features": dict(envelope.features)}),
             "tags": sorted(envelope.tags),
             "subject": envelope.subject,
             "session": envelope.session,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import httpx
 
+from registry.records import Contribution
 from services.errors import TargetFailed
 from services.targets.local import Scored
 
@@ -42,6 +43,8 @@ class RemoteModel:
                 str(said["digest"]),
                 float(said["max_error"]),
                 None if relaxed is None else (float(relaxed[0]), float(relaxed[1])),
+                tuple(Contribution(str(n), float(v), float(a)) for n, v, a in said["contributions"]),
+                said["combined"],
             )
         except (ValueError, LookupError, TypeError):
             raise TargetFailed(

@@ -71,6 +71,8 @@ class LocalModels:
             "max_error": said.max_error,
             "relaxed": said.relaxed,
             "digest": said.digest,
+            "combined": said.combined,
+            "contributions": [(one.name, one.value, one.added) for one in said.contributions],
         }
 
     async def __is_ready__(self) -> bool:

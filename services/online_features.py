@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 NAME = "features"
 
+Bounds = tuple[float, float]
+NO_BOUNDS: Mapping[str, Bounds] = {}
+
 Change = Callable[[list[KeyHistory | None]], list[KeyHistory]]
 
 
@@ -45,10 +48,20 @@ class MemoryHistories(HistoryStore):
 
 
 class OnlineFeatures:
-    """Of one use case. `clock` gives seconds since 1970; None where the events' own time is not now."""
+    """Of one use case. `clock` gives seconds since 1970; None where the events' own time is not now.
 
-    def __init__(self, spec: FeatureSpec, store: HistoryStore, clock: Callable[[], float] | None) -> None:
+    `bounds`: fields whose numbers are not believed outside of them (least, most); then no event is counted.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        store: HistoryStore,
+        clock: Callable[[], float] | None,
+        bounds: Mapping[str, Bounds] = NO_BOUNDS,
+    ) -> None:
         self.engine = FeatureEngine(spec)
+        self._bounds = bounds
         self._store = store
         self._clock = clock
 
@@ -60,7 +73,7 @@ class OnlineFeatures:
             return envelope, [
                 _failed("the time of the event cannot be read; with a time they would be there")
             ]
-        if problem := self._untimely(event):
+        if problem := self._unbelievable(envelope.fields) or self._untimely(event):
             return envelope, [_failed(problem)]
         found: list[float] = []
         said: list[str] = []
@@ -103,6 +116,14 @@ class OnlineFeatures:
 
     def _columns(self) -> list[int]:
         return [len(self.engine.values[key]) for key in self.engine.keys]
+
+    def _unbelievable(self, fields: Mapping[str, object]) -> str | None:
+        for name, (least, most) in self._bounds.items():
+            value = fields.get(name)
+            if isinstance(value, int | float) and not least <= value <= most:
+                shown = f"less than {least:g}" if value < least else f"more than {most:g}"
+                return f"{name} is {shown}, so the event is not counted; within bounds they would be there"
+        return None
 
     def _untimely(self, event: Event) -> str | None:
         """Why an event is not counted, or None."""

@@ -15,7 +15,7 @@ from services.privacy.detect import Detector
 from services.privacy.envelope import seal
 from services.privacy.reidentify import reidentify
 from services.receipts import Receipts
-from services.reviews import wanted
+from services.reviews import is_left_open, wanted
 from services.rollouts.divider import Divider
 from services.synthesis import Outcome, synthesise
 from services.values import AttemptRecord, Call, Decision, Envelope, RoutePlan
@@ -78,7 +78,8 @@ class Pipeline:
         outcome = synthesise(prepared.usecase.version, tried, given, stream, variants)
         appended = await self._journal.append(envelope, outcome)
         self._tell_observers(envelope, outcome)
-        review = wanted(prepared.usecase.review, envelope, outcome, self._hash_key)
+        left_open = is_left_open(prepared.usecase, outcome)
+        review = wanted(prepared.usecase.review, envelope, outcome, self._hash_key, left_open)
         if stream and stream.incomplete:
             message = f"broke off: {stream.incomplete}; what was sent until then is not an answer"
             raise StreamBroken(message, outcome.reasons)

@@ -4,6 +4,7 @@ Whatever is wrong in the folder is a `ConfigError` with file and place. What is 
 as an endpoint without settings, is not: the request then goes down the plan and says so.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,11 +14,11 @@ from feature_checks.usecase import UseCase
 from services.errors import ConfigError
 from services.guards import Guards
 from services.kept_answers import AnswerShelf
-from services.online_features import HistoryStore, MemoryHistories, OnlineFeatures
+from services.online_features import Bounds, HistoryStore, MemoryHistories, OnlineFeatures
 from services.prepared import Policy, PreparedUseCase
 from services.privacy.detect import Detector
 from services.raised import Above, never_raised
-from services.targets import Target
+from services.targets import Target, merge
 from services.targets.answer_schema import load_answer_schema
 from services.targets.chat import Chat
 from services.targets.cloud import CloudTarget
@@ -55,7 +56,19 @@ def prepare(
         raise ConfigError(str(error)) from error
     if usecase.features is None:
         return prepared
-    return replace(prepared, features=OnlineFeatures(usecase.features, histories or MemoryHistories(), clock))
+    store = histories or MemoryHistories()
+    return replace(prepared, features=OnlineFeatures(usecase.features, store, clock, _bounds(usecase)))
+
+
+def _bounds(usecase: UseCase) -> Mapping[str, Bounds]:
+    return {
+        name: (
+            -math.inf if spec.minimum is None else spec.minimum,
+            math.inf if spec.maximum is None else spec.maximum,
+        )
+        for name, spec in usecase.input.items()
+        if spec.beyond == "noted"
+    }
 
 
 def local_target(usecase: UseCase, model: LocalModel, guards: Guards | None) -> LocalTarget:
@@ -94,6 +107,8 @@ def _prepare(
             )
         elif step == "local":
             missing[step] = f"no local model is set up; train one with `switchyard train {usecase.name}`"
+        elif step == merge.NAME:
+            targets[step] = merge.MergeTarget(load_rules(usecase, merge.FILE))
         elif step == "stale" and shelf is not None:
             targets[step] = StaleTarget(shelf)
         elif step == "safe_default":
@@ -101,7 +116,7 @@ def _prepare(
         else:
             raise ConfigError(
                 f"{usecase.name}/usecase.yaml: plan: '{step}' is not served by this version; "
-                "served: rules, local, cloud, stale, safe_default"
+                "served: rules, local, cloud, merge, stale, safe_default"
             )
     return PreparedUseCase(usecase, policy, tuple(order), targets, validators, missing, _closed(targets))
 

@@ -10,7 +10,7 @@ from feature_checks.review_spec import ReviewSpec
 from feature_checks.usecase import UseCase
 from services.errors import StateUnavailable
 from services.keys import utc_now
-from services.reviews import ReviewItem, Wanted, review_item, wanted, wanted_of_shadow
+from services.reviews import ReviewItem, Wanted, is_left_open, review_item, wanted, wanted_of_shadow
 from services.settings import ServiceSettings
 from services.state.database import REVIEWS, Database
 from services.state.reviews import Enqueued, ReviewStore, Voted
@@ -19,7 +19,7 @@ from services.values import Envelope
 
 log = logging.getLogger(__name__)
 
-WantedRule = Callable[[ReviewSpec, Envelope, Outcome, bytes], Wanted | None]
+WantedRule = Callable[[ReviewSpec, Envelope, Outcome, bytes, bool], Wanted | None]
 
 _AT_ONCE = 256
 """More items than this wait for the store: the next ones are lost, and counted."""
@@ -72,8 +72,10 @@ class ReviewDesk:
         self._want(self._usecases.get(envelope.use_case), envelope, outcome, wanted_of_shadow)
 
     def _want(self, usecase: UseCase | None, envelope: Envelope, outcome: Outcome, rule: WantedRule) -> None:
-        found = rule(usecase.review, envelope, outcome, self._key) if usecase else None
-        if usecase is None or found is None:
+        if usecase is None:
+            return
+        found = rule(usecase.review, envelope, outcome, self._key, is_left_open(usecase, outcome))
+        if found is None:
             return
         if len(self._tasks) >= _AT_ONCE:
             self.metrics.review_enqueued(usecase.name, None)

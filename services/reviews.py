@@ -17,11 +17,12 @@ from services.synthesis import Outcome
 from services.values import Envelope
 
 SAMPLED, VALIDATOR_FAILED, LOW_CONFIDENCE = "random_sample", "validator_failed", "low_confidence"
+LEFT_OPEN = "left_open"
 SHADOW_DISAGREEMENT = "shadow_disagreement"
 QUARANTINED = "quarantined"
 """Curation holds its label back: whoever reviews it settles what is learned."""
-RANKS: Mapping[str, int] = {SAMPLED: 8, VALIDATOR_FAILED: 4, LOW_CONFIDENCE: 2, SHADOW_DISAGREEMENT: 1,
-                             QUARANTINED: 3}  # fmt: skip
+RANKS: Mapping[str, int] = {SAMPLED: 8, VALIDATOR_FAILED: 4, LOW_CONFIDENCE: 2, LEFT_OPEN: 5,
+                             SHADOW_DISAGREEMENT: 1, QUARANTINED: 3}  # fmt: skip
 """The sample comes first, whatever else holds: if its unsure ones were reviewed sooner than its sure ones,
 the reviewed part of it would no longer be random."""
 UNANSWERED = 1
@@ -59,9 +60,11 @@ class ReviewItem:
     expires_at: str | None  # retention: then the contents must be gone
 
 
-def wanted(spec: ReviewSpec, envelope: Envelope, outcome: Outcome, key: bytes) -> Wanted | None:
+def wanted(
+    spec: ReviewSpec, envelope: Envelope, outcome: Outcome, key: bytes, left_open: bool = False
+) -> Wanted | None:
     """Why this decision is to be reviewed, or None. The same redacted request is one review."""
-    why: tuple[str, ...] = tuple(reason for reason in spec.when if _holds(reason, outcome))
+    why: tuple[str, ...] = tuple(reason for reason in spec.when if _holds(reason, outcome, left_open))
     if in_sample(key, envelope.id, spec.sample_rate):
         why = (SAMPLED, *why)
     if not why or spec.max_queue == 0:
@@ -72,9 +75,11 @@ def wanted(spec: ReviewSpec, envelope: Envelope, outcome: Outcome, key: bytes) -
     return Wanted(keyed_hash(key, "review", envelope.tenant, same), why, rank, spec.sample_rate)
 
 
-def wanted_of_shadow(spec: ReviewSpec, envelope: Envelope, outcome: Outcome, key: bytes) -> Wanted | None:
+def wanted_of_shadow(
+    spec: ReviewSpec, envelope: Envelope, outcome: Outcome, key: bytes, left_open: bool = False
+) -> Wanted | None:
     """A review of a decision with which a candidate in shadow disagreed; None where it is reviewed anyway."""
-    if spec.max_queue == 0 or wanted(spec, envelope, outcome, key) is not None:
+    if spec.max_queue == 0 or wanted(spec, envelope, outcome, key, left_open) is not None:
         return None
     same = keyed_hash(key, "review", envelope.tenant, json.dumps([envelope.use_case, envelope.digest]))
     return Wanted(same, (SHADOW_DISAGREEMENT,), RANKS[SHADOW_DISAGREEMENT], spec.sample_rate)
@@ -113,7 +118,15 @@ def review_item(
     )
 
 
-def _holds(reason: str, outcome: Outcome) -> bool:
+def is_left_open(usecase: UseCase, outcome: Outcome) -> bool:
+    """Does the answer itself leave the decision to a person?"""
+    outside = usecase.local.outside if usecase.local else None
+    return outside is not None and (outcome.output or {}).get(usecase.label) == outside
+
+
+def _holds(reason: str, outcome: Outcome, left_open: bool) -> bool:
+    if reason == LEFT_OPEN:
+        return left_open
     if reason == VALIDATOR_FAILED:
         return any(attempt.outcome == "refused" for attempt in outcome.attempts)
     return any(a.target == "local" and a.outcome == "declined" for a in outcome.attempts)

@@ -72,7 +72,7 @@ def synthesise(
         versions = {"config": config_version}
         return Outcome(None, None, None, None, True, reasons, attempts, (), versions, cost, stream, variants)
     answer, target = given.answer, given.target
-    versions = {"config": config_version, **target.versions}
+    versions = {"config": config_version, **target.versions, **answer.versions}
     if answer.model is not None:
         versions["model"] = answer.model
     degraded = target.degraded or any(attempt.outcome in NOT_AS_PLANNED for attempt in attempts)

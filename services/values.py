@@ -56,6 +56,26 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaning:
+    """What the local model would have said had it been sure enough. `because` are its reasons in words."""
+
+    label: str
+    confidence: float
+    threshold: float
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """A verified answer of a cloud model that final rules have yet to weigh: plan step `merge`."""
+
+    target: str
+    output: Mapping[str, object]
+    model: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """The redacted request: the only form of it that a target or a sink may see.
 
@@ -77,6 +97,9 @@ class Envelope:
     max_cost_usd: float | None = None  # what the caller wants this request to cost at most
     placeholders: frozenset[str] = frozenset()
     features: Mapping[str, float] | None = None  # None: not declared, or not to be had for this request
+    aliases: Mapping[str, str] = field(default_factory=dict)  # field -> keyed pseudonym, where it leaves
+    leaning: Leaning | None = None  # of the local model, once it was asked and was not sure enough
+    opinion: Opinion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +137,7 @@ class Answer:
     cost_usd: float | None = 0.0  # None: it cost something, and nobody knows how much
     model: str | None = None  # digest of a local model, or the cloud model's name
     usage: Mapping[str, int] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)  # of what it was made from, beside its target's
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +148,7 @@ class Declined:
     confidence: float | None = None
     label: str | None = None  # what it would have said; one of the use case's labels
     model: str | None = None  # digest of the local model that would have
+    leaning: Leaning | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from feature_checks.risk_spec import RiskSpec
 from feature_checks.usecase import UseCase
 from flows.errors import StepError
+from flows.steps.federated import LEAST
 from flows.steps.files import fresh, need, read_json, write_json
 from flows.steps.label_rules import label_rules
 from flows.steps.thresholds import NEVER, choose_threshold, counts, default_grid, upper_bound
@@ -35,11 +36,15 @@ def calibrate(build: Path, usecase: UseCase) -> dict[str, Any]:
     risk = usecase.local.risk
     with np.load(need(build / "fit" / "oof.npz", "fit"), allow_pickle=False) as arrays:
         probabilities, truth = arrays["probabilities"].astype(np.float64), arrays["truth"]
+        combined = arrays.get("combined")
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1]:
         raise StepError(
             f"oof.npz: expected probabilities (n, k) and truth (n,), got {probabilities.shape} and "
             f"{truth.shape}; run step 'fit' again"
         )
+    with_score: tuple[Any, Any] | None = None
+    if combined is not None:
+        probabilities, truth, with_score = _apart(probabilities, truth, combined)
     confidences, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     try:
         found = choose_threshold(confidences, correct, risk.max_error, risk.confidence)
@@ -51,10 +56,34 @@ def calibrate(build: Path, usecase: UseCase) -> dict[str, Any]:
     labels = read_json(build / "fit" / "fit.json", "fit")["labels"] if risk.by_label else ()
     by_label = label_rules(probabilities, truth, labels, risk)
     written = asdict(found) | {"relaxed": relaxed, "by_label": by_label.rules, "labels": by_label.found}
+    written["combined"], written["combined_labels"] = None, None
+    if with_score is not None:
+        rules = label_rules(*with_score, labels, risk)
+        written["combined"] = {**_combined_rule(*with_score, risk), "by_label": rules.rules}
+        written["combined_labels"] = rules.found
     thresholds = [rule["threshold"] for rule in (by_label.rules or {}).values()] or [found.threshold]
     written["answers_anything"] = min(thresholds) < NEVER
     write_json(folder / "calibration.json", written)
     return written
+
+
+def _apart(own: "Floats", truth: Any, combined: "Floats") -> tuple["Floats", Any, tuple[Any, Any]]:
+    """Rows without a sender's score, and those with one: each request is like the rows of its own kind.
+
+    Where too few come without, the model alone is judged by all rows.
+    """
+    import numpy as np
+
+    there = np.isfinite(combined).all(axis=1)
+    few = len(truth[~there]) == 0 or np.bincount(truth[~there], minlength=own.shape[1]).min() < LEAST
+    alone = np.ones(len(truth), bool) if few else ~there
+    return own[alone], truth[alone], (combined[there], truth[there])
+
+
+def _combined_rule(combined: "Floats", truth: Any, risk: RiskSpec) -> dict[str, float]:
+    correct = combined.argmax(axis=1) == truth
+    found = choose_threshold(combined.max(axis=1), correct, risk.max_error, risk.confidence)
+    return {"threshold": found.threshold, "max_error": found.max_error}
 
 
 def _relaxed(confidences: "Floats", correct: "Bools", risk: RiskSpec) -> dict[str, float] | None:

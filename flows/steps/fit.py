@@ -8,6 +8,7 @@ from typing import Any
 from feature_checks.usecase import UseCase
 from flows.errors import StepError
 from flows.kinds import KINDS
+from flows.steps.federated import Learned, learn, write_weights
 from flows.steps.files import fresh, write_json
 from flows.steps.local_build import open_exported
 from flows.steps.rows import inputs, positions, read_rows
@@ -47,9 +48,14 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
     oof = np.asarray(fitted.oof, dtype=np.float64)
     held = np.isfinite(oof).all(axis=1)  # in order of time, the first rows are learned from only
     folds = np.asarray(fitted.folds, dtype=np.int64)[held]
+    learned = _combined(usecase, rows, oof, truth, np.asarray(fitted.folds, dtype=np.int64), fitted.labels)
+    arrays: dict[str, Any] = {} if learned is None else {"combined": learned.oof[held]}
     np.savez(
-        notes / "oof.npz", probabilities=oof[held], truth=truth[held], folds=folds, rows=np.flatnonzero(held)
-    )
+        notes / "oof.npz",
+        probabilities=oof[held], truth=truth[held], folds=folds, rows=np.flatnonzero(held), **arrays,
+    )  # fmt: skip
+    if learned is not None:
+        files = sorted([*files, write_weights(model, learned.weights)])
     found = {
         "kind": usecase.local.kind,
         "labels": labels,
@@ -57,10 +63,21 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
         "params": dict(params),
         "seed": seed,
         "rows": len(rows),
+        "federated": learned.weights.model_dump() if learned else None,
         "parity": {"rows": len(some), "max_abs_difference": difference, "limit": PARITY_LIMIT},
     }
     write_json(notes / "fit.json", found)
     return found
+
+
+def _combined(
+    usecase: UseCase, rows: Any, oof: Any, truth: Any, folds: Any, labels: tuple[str, ...]
+) -> Learned | None:
+    """What is learned of a sender's own score, where the use case takes one."""
+    if usecase.local is None or usecase.local.federated is None:
+        return None
+    scores = rows[usecase.local.federated.score].astype("float64").to_numpy()
+    return learn(usecase, oof, truth, folds, scores, labels)
 
 
 def kind_module(name: str) -> Any:

@@ -8,7 +8,7 @@ from feature_checks.usecase import UseCase
 from flows.errors import StepError
 from flows.steps.files import fresh, need, read_json, write_json
 from flows.steps.plots import coverage_plot
-from flows.steps.scores import accepted, accepted_share, coverage_curve
+from flows.steps.scores import accepted, accepted_share, coverage_curve, row_thresholds
 from registry.records import Acceptance
 
 
@@ -36,13 +36,14 @@ def report(build: Path, usecase: UseCase) -> dict[str, Any]:
     with np.load(need(build / "evaluation" / "predictions.npz", "evaluate"), allow_pickle=False) as arrays:
         test, truth = arrays["test_probabilities"], arrays["test_truth"]
         outside = arrays["outside_probabilities"]
-    local = accepted(test, truth, rule.threshold)
+    labels = fitted["labels"]
+    local = accepted(test, truth, row_thresholds(test, labels, rule))
     metrics = {
         "accuracy": evaluation["accuracy"],
         "macro_f1": evaluation["macro_f1"],
         "local_coverage": local.coverage,
         "local_error": local.error,
-        "outside_accept_share": accepted_share(outside, rule.threshold),
+        "outside_accept_share": accepted_share(outside, row_thresholds(outside, labels, rule)),
         "threshold": rule.threshold,
         "parity_max_abs_difference": fitted["parity"]["max_abs_difference"],
         "train_rows": fitted["rows"],

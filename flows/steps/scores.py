@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from registry.records import Acceptance
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -46,8 +48,11 @@ def macro_f1(by_label: dict[str, dict[str, float]]) -> float:
     return sum(scores["f1"] for scores in by_label.values()) / len(by_label) if by_label else 0.0
 
 
-def accepted(probabilities: "Floats", truth: "Ints", threshold: float) -> Accepted:
-    """Coverage and error of answering only where the highest probability is `threshold` or more."""
+def accepted(probabilities: "Floats", truth: "Ints", threshold: "float | Floats") -> Accepted:
+    """Coverage and error of answering only where the highest probability is `threshold` or more.
+
+    `threshold` is one for all, or one for each row.
+    """
     if not len(truth):
         return Accepted(0.0, 0.0)
     taken = probabilities.max(axis=1) >= threshold
@@ -55,7 +60,16 @@ def accepted(probabilities: "Floats", truth: "Ints", threshold: float) -> Accept
     return Accepted(float(taken.mean()), float(wrong[taken].mean()) if taken.any() else 0.0)
 
 
-def accepted_share(probabilities: "Floats", threshold: float) -> float:
+def row_thresholds(probabilities: "Floats", labels: Sequence[str], rule: Acceptance) -> "Floats":
+    """(n,) the threshold that holds for each row's most probable label."""
+    import numpy as np
+
+    of_label = np.array([rule.rule_for(label)[0] for label in labels])
+    found: Floats = of_label[probabilities.argmax(axis=1)] if len(probabilities) else np.zeros(0)
+    return found
+
+
+def accepted_share(probabilities: "Floats", threshold: "float | Floats") -> float:
     """Share of rows whose highest probability is `threshold` or more; 0 when there are none."""
     return float((probabilities.max(axis=1) >= threshold).mean()) if len(probabilities) else 0.0
 

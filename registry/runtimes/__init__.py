@@ -13,6 +13,7 @@ import numpy as np
 from registry.errors import PackageInvalid
 from registry.packages import PackageManifest
 from registry.records import Prediction
+from registry.runtimes.federated import FEDERATED, combined_with
 
 RUNTIMES: Mapping[str, str] = {
     "text_classifier": "registry.runtimes.text_classifier",
@@ -50,4 +51,7 @@ def open_predictor(package: Package) -> Predictor:
             f"package.json: kind: expected one of {', '.join(sorted(RUNTIMES))}, got '{kind}'"
         )
     module: Any = import_module(RUNTIMES[kind])
-    return cast(Predictor, module.open_package(package))
+    predictor = cast(Predictor, module.open_package(package))
+    if FEDERATED in package.manifest.files:
+        return combined_with(predictor, package.read(FEDERATED))
+    return predictor

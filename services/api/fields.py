@@ -76,7 +76,11 @@ def number(where: str, value: object, minimum: float | None, maximum: float | No
     """A finite number within bounds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(where, f"{where}: expected a number, got {kind(value)}")
-    if not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        finite = False
+    if not finite:
         raise InputError(where, f"{where}: expected a finite number")
     _bounds(where, value, minimum, maximum)
     return value
@@ -110,10 +114,11 @@ def kind(value: object) -> str:
 def _check(where: str, spec: FieldSpec, values: frozenset[str]) -> Check:
     if spec.type == "string":
         return lambda value: _member(where, text(where, value, spec.min_length, spec.max_length), values)
+    bounds = (spec.minimum, spec.maximum) if spec.beyond == "refused" else (None, None)
     if spec.type == "number":
-        return lambda value: number(where, value, spec.minimum, spec.maximum)
+        return lambda value: number(where, value, *bounds)
     if spec.type == "integer":
-        return lambda value: integer(where, value, spec.minimum, spec.maximum)
+        return lambda value: integer(where, value, *bounds)
     if spec.type == "boolean":
         return lambda value: _boolean(where, value)
     return lambda value: _timestamp(where, value)

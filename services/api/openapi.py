@@ -229,9 +229,10 @@ def _field(usecase: UseCase, name: str, spec: FieldSpec, inputs: bool) -> dict[s
         schema |= {"format": "date-time"}
     if values:
         schema["enum"] = list(values)
-    if spec.minimum is not None:
+    noted = inputs and spec.beyond == "noted"
+    if spec.minimum is not None and not noted:
         schema["minimum"] = spec.minimum
-    if spec.maximum is not None:
+    if spec.maximum is not None and not noted:
         schema["maximum"] = spec.maximum
     if spec.tags:
         schema["description"] = f"data tags: {', '.join(spec.tags)}"

@@ -35,7 +35,7 @@ def decision(outputs: Sequence[Schema], names: Sequence[str]) -> dict[str, Any]:
         "output": {"oneOf": list(outputs)} if len(outputs) > 1 else dict(outputs[0]) if outputs else {},
         "route": {
             "type": "string",
-            "description": "rules, cache, local, cloud/<endpoint>, stale or safe_default",
+            "description": "rules, cache, local, cloud/<endpoint>, merge, stale or safe_default",
         },
         "confidence": {"type": ["number", "null"]},
         "degraded": {"type": "boolean", "description": "something that should have answered could not"},

@@ -10,6 +10,7 @@ ROUTE_COLOURS = {
     "cache": "#7b6fb0",
     "local": "#2f8f6b",
     "cloud": "#d98a2b",
+    "merge": "#5f6f52",
     "stale": "#9a8c5a",
     "safe_default": "#8a94a0",
     "none": "#b3423a",

@@ -1,12 +1,15 @@
 """Sealing: one call in, one redacted envelope and its vault out. Nothing after this sees the call.
 
 Strings are scanned and redacted. A field tagged `identifier` becomes a keyed hash, whatever its type:
-it can be joined, not read. Other numbers, booleans and timestamps pass as they are, and a number that
+it can be joined, not read. One tagged `pseudonym` stays as it is on our own machines, where rules name it;
+both go out to cloud models as another keyed hash, so that nobody joins what they keep with what we keep.
+Other numbers, booleans and timestamps pass as they are, and a number that
 holds a card or a national id is refused. Subject and session become keyed hashes; residency and purpose
 are words of a closed list. Refuses with `InputError` what could slip through: a type that the use case
 does not name, or text that is not valid Unicode.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -25,6 +28,8 @@ from services.values import Call, Envelope
 
 IDENTIFIER = "identifier"
 """The field tag of what is only ever joined on: customer, card or device numbers."""
+PSEUDONYM = "pseudonym"
+"""The field tag of what rules name on our machines and nobody else may see: terminals, branches, shops."""
 
 _LEAST_THAT_IDENTIFIES = 10**10  # shorter ones have weak checks, and amounts and counts are many
 
@@ -76,6 +81,11 @@ def seal(
         purpose=vocabulary.purpose(context.purpose),
         max_cost_usd=context.max_cost_usd,
         placeholders=frozenset(originals),
+        aliases={
+            name: keyed_hash(hash_key, "out", tenant, json.dumps([name, str(value)]))
+            for name, value in call.fields.items()
+            if value is not None and {IDENTIFIER, PSEUDONYM} & set(specs[name].tags)
+        },
     )
     return envelope, Vault(call.id, originals)
 

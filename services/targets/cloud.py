@@ -11,6 +11,7 @@ from services.targets import Target, Written
 from services.targets.answer_schema import AnswerSchema
 from services.targets.chat import Chat, ChatReply, Tell
 from services.targets.json_stream import FieldText
+from services.targets.outgoing import outgoing
 from services.targets.prompt import Prompt
 from services.values import Answer, Envelope
 
@@ -47,7 +48,7 @@ class CloudTarget(Target):
             raise TargetFailed("timeout", "no time was left to ask it")
         question = (
             self._prompt.system,
-            self._prompt.render(envelope.fields),
+            self._prompt.render(outgoing(envelope, usecase)),
             self._schema.on_the_wire,
             usecase.cloud.max_output_tokens,
             timeout_s,

@@ -29,6 +29,7 @@ from services.retry import pause_before_retry
 from services.targets import Target, Written
 from services.targets.answer_schema import AnswerSchema
 from services.targets.cloud import CloudTarget
+from services.targets.outgoing import outgoing
 from services.targets.prompt import Prompt
 from services.values import Answer, Envelope
 
@@ -70,6 +71,7 @@ class GuardedTarget(Target):
         self._endpoint = endpoint
         self._prices = prices
         self._prompt = prompt
+        self._usecase = usecase
         self._fixed_tokens = prompt_tokens_upper_bound([prompt.system, json.dumps(schema.on_the_wire)])
         self._limits = limits_of(usecase)
         self._timeout_s = usecase.cloud.timeout_s
@@ -194,7 +196,9 @@ class GuardedTarget(Target):
         return False if time.monotonic() - started >= 0.99 * fair_s else None
 
     async def _reserve(self, envelope: Envelope, turn: int) -> Reservation:
-        tokens = self._fixed_tokens + prompt_tokens_upper_bound([self._prompt.render(envelope.fields)])
+        tokens = self._fixed_tokens + prompt_tokens_upper_bound(
+            [self._prompt.render(outgoing(envelope, self._usecase))]
+        )
         held = await self._budgets.reserve(
             envelope.tenant,
             envelope.use_case,

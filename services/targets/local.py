@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError, TargetFailed
 from services.raised import Above, never_raised
-from services.reason_sentences import reason_sentences
+from services.reason_sentences import reason_sentences, weighed
 from services.targets import Target
 from services.targets.templates import Templates
-from services.values import Answer, Declined, Envelope
+from services.values import Answer, Declined, Envelope, Leaning
 
 if TYPE_CHECKING:
     from registry.loading import LoadedModel  # with a remote model, no runtime need be imported here
@@ -46,6 +46,7 @@ class Scored:
     max_error: float | None = None
     relaxed: tuple[float, float] | None = None
     contributions: tuple["Contribution", ...] = ()
+    combined: bool | None = None  # was a sender's own score weighed? None: this model cannot
 
 
 Short = Callable[[Envelope], bool]
@@ -73,7 +74,7 @@ class InProcessModel:
         prediction = loaded.predictor.predict(fields)  # inline: it takes a third of a millisecond
         rule = loaded.acceptance
         relaxed = (rule.relaxed.threshold, rule.relaxed.max_error) if rule.relaxed else None
-        threshold, max_error = rule.rule_for(prediction.label)
+        threshold, max_error = rule.rule_for(prediction.label, prediction.combined)
         return Scored(
             prediction.label,
             prediction.confidence,
@@ -82,6 +83,7 @@ class InProcessModel:
             max_error,
             relaxed,
             prediction.contributions,
+            prediction.combined,
         )
 
 
@@ -101,6 +103,7 @@ class LocalTarget(Target):
         self._short = short
         self._above = above
         self._risk = usecase.local.risk if usecase.local else None
+        self._federated = usecase.local.federated if usecase.local else None
         self._model = model
         self.waits = not isinstance(model, InProcessModel)
         self._templates = templates
@@ -121,17 +124,21 @@ class LocalTarget(Target):
         )
         if fields is None:
             return Declined(NO_FEATURES)
+        if self._federated and envelope.fields.get(self._federated.score) is not None:
+            fields = {**fields, self._federated.score: envelope.fields[self._federated.score]}
         said = await self._predict(fields)
         if problem := self._broken_promise(said):
             return self._declined(problem, said)
         said = replace(said, threshold=max(said.threshold, self._above(said.digest)))
         because = reason_sentences(usecase, said.contributions)
+        if self._federated:
+            because = f"{because}{weighed(self._federated.score, said.combined, fields)}"
         sure = _sure_enough(said)
         if not said.confidence >= said.threshold:
             if said.relaxed is None or not self._short(envelope):
-                return self._declined(_too_unsure(said), said)
+                return self._declined(_too_unsure(said), said, because)
             if not said.confidence >= said.relaxed[0]:
-                return self._declined(_too_unsure(replace(said, threshold=said.relaxed[0])), said)
+                return self._declined(_too_unsure(replace(said, threshold=said.relaxed[0])), said, because)
             sure = _sure_enough_when_short(said, said.relaxed)
         if said.label not in self._labels:
             raise TargetFailed("unknown_label", "the local model gave a label that is not the use case's")
@@ -148,10 +155,12 @@ class LocalTarget(Target):
             output, said.confidence, f"{sure}, since {because}" if because else sure, model=said.digest
         )
 
-    def _declined(self, reason: str, said: Scored) -> Declined:
-        return Declined(
-            reason, said.confidence, said.label if said.label in self._labels else None, said.digest
-        )
+    def _declined(self, reason: str, said: Scored, because: str = "") -> Declined:
+        if said.label not in self._labels:
+            return Declined(reason, said.confidence, None, said.digest)
+        leaning = Leaning(said.label, said.confidence, said.threshold, because)
+        shown = f"{reason}; it leaned to {said.label}, since {because}" if because else reason
+        return Declined(shown, said.confidence, said.label, said.digest, leaning)
 
     def _broken_promise(self, said: Scored) -> str | None:
         """A use case that asks for less risk than its model was calibrated for gets no answer from it."""

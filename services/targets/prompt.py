@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError
+from services.targets.outgoing import own_slots
 
 _SLOT = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _CUT = re.compile(r"^---[ \t]*$", re.MULTILINE)
@@ -50,7 +51,7 @@ def load_prompt(usecase: UseCase) -> Prompt:
     system, user = (part.strip("\n") for part in parts)
     labels = usecase.allowed(usecase.label)
     _check_slots(shown, "system part", system, (LABELS,))
-    _check_slots(shown, "user part", user, tuple(usecase.input))
+    _check_slots(shown, "user part", user, (*usecase.input, *own_slots(usecase)))
     _check_fences(shown, user, usecase)
     system = _SLOT.sub(lambda _: "\n".join(labels), system)
     version = hashlib.sha256(f"{system}\n---\n{user}".encode()).hexdigest()[:12]
@@ -74,7 +75,8 @@ def _check_fences(shown: str, user: str, usecase: UseCase) -> None:
             before = lines[number - 1] if number else ""
             after = lines[number + 1] if number + 1 < len(lines) else ""
             fenced = before.startswith("<<<") and after.endswith(">>>") and _SLOT.fullmatch(line.strip())
-            if usecase.input[slot].type in ("string", "timestamp") and not fenced:
+            field = usecase.input.get(slot)  # None: our own words
+            if field and field.type in ("string", "timestamp") and not fenced:
                 raise ConfigError(
                     f"{shown}: user part: put {{{{ {slot} }}}} on a line of its own, between a line that "
                     "begins with '<<<' and one that ends with '>>>': a user's text must not pose as yours"

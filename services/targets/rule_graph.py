@@ -1,4 +1,4 @@
-"""A use case's `rules.json`: a GoRules decision graph, checked once at start.
+"""A use case's `rules.json` or `merge.json`: a GoRules decision graph, checked once at start.
 
 The engine itself takes a broken cell for one that does not match, without a word. So every expression
 is compiled here, and every regular expression tried, before a graph may serve.
@@ -21,6 +21,7 @@ _INLINE = ("inputNode", "outputNode", "decisionTableNode", "expressionNode", "sw
 in: rules run inside the request, before anything else."""
 _REGEX = re.compile(r"""\b(?:matches|extract)\([^'"]*?,\s*("[^"]*"|'[^']*')\s*\)""")
 _NONE: Mapping[str, float] = {}
+_NOTHING: Mapping[str, object] = {}
 _SAMPLES: Mapping[str, object] = {
     "string": "", "number": 0.0, "integer": 0, "boolean": False, "timestamp": "2026-01-01T00:00:00Z",
 }  # fmt: skip
@@ -35,17 +36,22 @@ class RuleGraph:
         self._engine = zen.ZenEngine({"loader": loader})
 
     def evaluate(
-        self, fields: Mapping[str, object], tags: list[str], features: Mapping[str, float] = _NONE
+        self,
+        fields: Mapping[str, object],
+        tags: list[str],
+        features: Mapping[str, float] = _NONE,
+        beside: Mapping[str, object] = _NOTHING,
     ) -> Any:
-        seen = {"fields": dict(fields), "tags": tags, "features": dict(features)}
+        """The graph's output. It sees `fields`, `tags`, `features`, and what is `beside` them by its name."""
+        seen = {"fields": dict(fields), "tags": tags, "features": dict(features), **beside}
         return self._engine.evaluate(_KEY, seen)["result"]
 
 
-def load_rules(usecase: UseCase) -> RuleGraph:
-    """Read and check `rules.json`. Raises `ConfigError` that names the file, the node and the cell."""
-    shown = f"{usecase.name}/{FILE}"
+def load_rules(usecase: UseCase, file: str = FILE) -> RuleGraph:
+    """Read and check a graph. Raises `ConfigError` that names the file, the node and the cell."""
+    shown = f"{usecase.name}/{file}"
     try:
-        raw = json.loads(usecase.path(FILE).read_text(encoding="utf-8"))
+        raw = json.loads(usecase.path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{shown}: cannot be read as JSON ({type(error).__name__})") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("nodes"), list):

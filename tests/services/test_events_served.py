@@ -10,7 +10,7 @@ import pytest
 from feature_checks.usecase import UseCase, load_usecase
 from services.api.feedback import learn
 from services.bootstrap import Edges, bootstrap
-from services.errors import StateUnavailable
+from services.errors import InputError, StateUnavailable
 from services.feedback import Truth
 from services.online_features import MemoryHistories
 from services.replay import Watcher
@@ -118,6 +118,28 @@ def test_without_its_state_nothing_is_guessed(tmp_path: Path) -> None:
     assert found.output["decision"] == "review"
     assert found.degraded
     assert any("cannot be reached" in reason for reason in found.reasons)
+
+
+def test_an_absurd_amount_is_answered_and_not_remembered(tmp_path: Path) -> None:
+    """The rules decide; the next payment's features know nothing of one beyond the field's bounds."""
+    histories = MemoryHistories()
+    cases = [
+        (-5.0, "decline", "amount is less than 0"),
+        (2e6, "review", "amount is more than 1e+06"),
+        (1e300, "review", "amount is more than 1e+06"),
+    ]
+    found = decide(tmp_path, *(payment(amount=amount) for amount, _, _ in cases), histories=histories)
+    for one, (_, decision, said) in zip(found, cases, strict=True):
+        assert one.output["decision"] == decision
+        assert any(said in reason for reason in one.reasons)
+    assert not histories._held
+    (nothing,) = decide(tmp_path, payment(amount=0))
+    assert (nothing.route, nothing.output["decision"]) == ("rules", "decline")
+
+
+def test_an_amount_that_no_number_holds_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"input\.amount: expected a finite number"):
+        decide(tmp_path, payment(amount=10**400))
 
 
 def test_feedback_that_a_payment_was_fraud_raises_the_terminals_risk_once_it_counts_as_known(
