@@ -4,16 +4,13 @@ The champion's guesses are made now, by its verified copy: a number that somebod
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from feature_checks.usecase import UseCase
-from flows.errors import StepError
 from flows.steps.files import build_dir
-from flows.steps.prepare import rows_digest
-from flows.steps.rows import inputs, read_rows
+from flows.steps.prepared_rows import FEATURES, TEST, JudgedRows, judged_rows
 from registry.contract_tests import CONTRACT_TESTS, parse_report
 from registry.errors import ModelNotFound, PackageInvalid, PackageRefused, RegistryError, VersionRevoked
 from registry.evidence import STATEMENT
@@ -55,21 +52,20 @@ def judge(
     said = _evidence(package)
     if builds is None:
         builds = [build_dir(usecase.name, which) for which in DATA]
-    rows = _rows(said["test_sha256"], builds) if champion is not None else None
-    truth: list[str] = rows[usecase.label].tolist() if rows is not None else []
+    rows = _rows(said.rows, usecase, builds) if champion is not None else None
     candidate = Candidate(
         labels=package.manifest.labels,
-        right=[] if rows is None else _right(open_predictor(package), rows, truth, usecase),
-        slices=truth,
-        data_checks_passed=said["data_checks_passed"],
+        right=[] if rows is None else _right(open_predictor(package), rows),
+        slices=[] if rows is None else rows.truth,
+        data_checks_passed=said.data_checks_passed,
         barred=_barred(package, alias, settings),
         stage=stage_of(alias),
         contract_tests=_contract_tests(package),
-        unjudged=None if rows is not None else _unjudged(usecase, said["test_sha256"]),
+        unjudged=None if rows is not None else _unjudged(usecase, said.rows[TEST]),
     )
     leads = None
     if champion is not None:
-        right = [] if rows is None else _right(champion.predictor, rows, truth, usecase)
+        right = [] if rows is None else _right(champion.predictor, rows)
         leads = Champion(champion.labels, right)
     asked = usecase.promotion.model_dump()
     asked["freeze"] = open_freeze(usecase.name, settings) or asked["freeze"]
@@ -92,19 +88,30 @@ def champion_of(name: str, settings: RegistrySettings, source: PackageSource) ->
         return None
 
 
-def _evidence(package: VerifiedPackage) -> dict[str, Any]:
-    """What the signed statement says of rows and data checks."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the signed statement says: role -> SHA-256 of the rows, and whether the data checks passed."""
+
+    rows: Mapping[str, str]
+    data_checks_passed: bool
+
+
+def _evidence(package: VerifiedPackage) -> _Said:
     try:
         predicate = json.loads(package.read(STATEMENT))["predicate"]
         data = predicate["buildDefinition"]["resolvedDependencies"]
-        (test,) = {item["digest"]["sha256"] for item in data if item["name"] == "data/test"}
+        rows = {}
+        for role in (TEST, FEATURES):
+            found = {item["digest"]["sha256"] for item in data if item["name"] == f"data/{role}"}
+            if found or role == TEST:
+                (rows[role],) = found
         passed = predicate["switchyard_model"]["check"]["passed"] is True
     except (ValueError, KeyError, TypeError) as error:
         raise PackageInvalid(
             f"package '{package.manifest.name}': {STATEMENT}: expected a statement that names the test rows "
             "and the data check; train it again with this version"
         ) from error
-    return {"test_sha256": test, "data_checks_passed": passed}
+    return _Said(rows, passed)
 
 
 def _contract_tests(package: VerifiedPackage) -> tuple[str, ...] | None:
@@ -113,16 +120,9 @@ def _contract_tests(package: VerifiedPackage) -> tuple[str, ...] | None:
     return tuple(check.name for check in parse_report(package.read(CONTRACT_TESTS)).failed)
 
 
-def _rows(sha256: str, builds: Sequence[Path]) -> Any:  # a DataFrame or None; pandas is not imported here
-    """The rows of that digest, from the first build folder that holds them."""
-    for build in builds:
-        try:
-            rows = read_rows(build, "test")
-        except (StepError, OSError, ValueError):  # none there, or a file that is no Parquet
-            continue
-        if rows_digest(rows) == sha256:
-            return rows
-    return None
+def _rows(named: Mapping[str, str], usecase: UseCase, builds: Sequence[Path]) -> JudgedRows | None:
+    """The rows of those digests, from the first build folder that holds them."""
+    return next((rows for build in builds if (rows := judged_rows(build, usecase, named))), None)
 
 
 def _unjudged(usecase: UseCase, sha256: str) -> str:
@@ -138,6 +138,6 @@ def _barred(package: VerifiedPackage, alias: str, settings: RegistrySettings) ->
     return next((key.barred for key in keys if key.key_id == package.key_id), "is not known")
 
 
-def _right(predictor: Predictor, rows: Any, truth: Sequence[str], usecase: UseCase) -> list[bool]:
-    guess = predictor.probabilities(inputs(rows, usecase)).argmax(axis=1)
-    return [predictor.labels[int(index)] == label for index, label in zip(guess, truth, strict=True)]
+def _right(predictor: Predictor, rows: JudgedRows) -> list[bool]:
+    guess = predictor.probabilities(rows.inputs).argmax(axis=1)
+    return [predictor.labels[int(index)] == label for index, label in zip(guess, rows.truth, strict=True)]

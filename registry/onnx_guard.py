@@ -1,4 +1,4 @@
-"""Is this ONNX model all there is? No data in other files, no operators of unknown make. Pure.
+"""Is this ONNX model all there is? No data in other files, no operators of unknown make.
 
 onnxruntime follows external data to files of the working directory even when it is given bytes, and those
 nobody signed. The few fields that matter are read off the wire format (onnx.proto, ONNX IR 10), so that
@@ -8,10 +8,12 @@ serving needs no training library.
 from collections.abc import Callable, Iterator
 
 from registry.errors import PackageInvalid
+from registry.packages import VerifiedPackage
 
 OPERATORS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 """Operator sets of the standard. Every other domain is somebody's own code."""
 
+SUFFIX = ".onnx"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -34,6 +36,13 @@ def check_onnx(model: bytes, shown: str) -> None:
         raise PackageInvalid(f"{shown}: expected {expected}, got {got}; export it again") from None
     except (IndexError, RecursionError, UnicodeDecodeError) as error:
         raise PackageInvalid(f"{shown}: expected an ONNX model, got bytes that are none") from error
+
+
+def check_graphs(package: VerifiedPackage) -> None:
+    """The same for every graph of a package, whatever its runtime reads. Raises `PackageInvalid`."""
+    for name in package.files:
+        if name.endswith(SUFFIX):
+            check_onnx(package.read(name), f"package '{package.manifest.name}': {name}")
 
 
 class _Unfit(Exception):

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from registry.errors import ModelNotFound, MoveRefused, PackageRefused, PlacingFailed, VersionRevoked
 from registry.evidence_check import check_evidence
+from registry.onnx_guard import check_graphs
 from registry.packages import VerifiedPackage
 from registry.records import NAME_PATTERN, ModelRef
 from registry.settings import RegistrySettings
@@ -65,14 +66,15 @@ def bring(ref: ModelRef, settings: RegistrySettings, source: PackageSource, alia
     by that. Raises like `place`."""
     target = placed_folder(ref, settings)
     with _writing(ref):
-        if not _holds(target, ref, settings, alias):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(target.parent)
-            with _incoming(target.parent) as scratch:
-                folder = source.download(ref, scratch)
-                _verified(folder, ref, settings, alias)
-                _flush(folder)
-                _move_in(folder, target, ref, settings, alias)
+        if (held := _held(target, ref, settings, alias)) is not None:
+            return held
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        with _incoming(target.parent) as scratch:
+            folder = source.download(ref, scratch)
+            _verified(folder, ref, settings, alias)
+            _flush(folder)
+            _move_in(folder, target, ref, settings, alias)
         return _verified(target, ref, settings, alias)
 
 
@@ -136,12 +138,13 @@ def placed_package(ref: ModelRef, settings: RegistrySettings, alias: str = CHAMP
 
 def checked_package(folder: Path, name: str, settings: RegistrySettings, alias: str) -> VerifiedPackage:
     """Verify any copy: signed as `name`, by a key that may for this stage now, not revoked, and with
-    evidence about these very files."""
+    evidence about these very files, and graphs that reach nowhere else."""
     package = verify_package(folder, keys_for(settings, stage_of(alias)), name)
     if (why := read_trust(settings).why_version_barred(package.digest)) is not None:
         got, advice = f"{package.digest}, which {why}", "promote another version"
         raise PackageRefused(f"'{name}'", "digest of all files", "a version that may serve", got, advice)
     check_evidence(package)
+    check_graphs(package)
     return package
 
 
@@ -186,12 +189,12 @@ def _verified(folder: Path, ref: ModelRef, settings: RegistrySettings, alias: st
     return package
 
 
-def _holds(target: Path, ref: ModelRef, settings: RegistrySettings, alias: str) -> bool:
+def _held(target: Path, ref: ModelRef, settings: RegistrySettings, alias: str) -> VerifiedPackage | None:
+    """What lies there, if it is sound."""
     try:
-        _verified(target, ref, settings, alias)
+        return _verified(target, ref, settings, alias)
     except PackageRefused:
-        return False
-    return True
+        return None
 
 
 @contextmanager
@@ -240,7 +243,7 @@ def _move_in(folder: Path, target: Path, ref: ModelRef, settings: RegistrySettin
             # Another process was first, and its copy is as good; or something spoilt lies there.
             if not target.exists() or attempt == 2:
                 raise
-            if _holds(target, ref, settings, alias):
+            if _held(target, ref, settings, alias) is not None:
                 return
             target.replace(folder.parent / f"refused-{attempt}")
     _sync(target.parent)

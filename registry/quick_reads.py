@@ -9,10 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from registry.errors import ModelNotFound
+from registry.errors import ModelNotFound, RegistryUnavailable
 from registry.mlflow_answers import nothing_yet, ref_of
 from registry.moves import check_move, tag_of
-from registry.reach import PROBE_TIMEOUT_S, check_reachable, is_server, sqlite_file
+from registry.reach import Ask, asking, check_reachable, is_server, sqlite_file
 from registry.records import ModelRef
 from registry.settings import RegistrySettings
 
@@ -38,7 +38,7 @@ class QuickReads:
     def newest(self, name: str) -> ModelRef:
         """The version that was registered last. Raises `ModelNotFound`."""
 
-        def look(ask: "Ask") -> ModelRef:
+        def look(ask: Ask) -> ModelRef:
             rows = ask(
                 "SELECT max(version) FROM model_versions WHERE name = :name AND current_stage <> :deleted",
                 {"name": name, "deleted": DELETED},
@@ -53,7 +53,7 @@ class QuickReads:
         """As the registry does."""
         return Path(self._registry().download(ref, to))
 
-    def _resolved(self, ask: "Ask", name: str, alias: str) -> ModelRef:
+    def _resolved(self, ask: Ask, name: str, alias: str) -> ModelRef:
         rows = ask(
             "SELECT version FROM registered_model_aliases WHERE name = :name AND alias = :alias",
             {"name": name, "alias": alias},
@@ -64,26 +64,16 @@ class QuickReads:
         check_move(tags.get(tag_of(alias)), ref, alias, self._settings)
         return ref
 
-    def _read(self, look: "Callable[[Ask], ModelRef]", slowly: Callable[[Any], ModelRef]) -> ModelRef:
+    def _read(self, look: Callable[[Ask], ModelRef], slowly: Callable[[Any], ModelRef]) -> ModelRef:
         if is_server(self._uri):
             return slowly(self._registry())
         if (file := sqlite_file(self._uri)) is not None and not file.exists():
             raise ModelNotFound("nothing is registered yet; run `switchyard train <usecase>`")
         check_reachable(self._uri)
-        import sqlalchemy
-        from sqlalchemy.exc import SQLAlchemyError
-
-        waits = "timeout" if self._uri.startswith("sqlite") else "connect_timeout"
-        engine = sqlalchemy.create_engine(
-            self._uri,
-            poolclass=sqlalchemy.NullPool,
-            connect_args={waits: PROBE_TIMEOUT_S},
-            hide_parameters=True,
-        )
         try:
-            with engine.connect() as connection:
-                return look(lambda text, values: connection.execute(sqlalchemy.text(text), values).all())
-        except SQLAlchemyError:  # tables of another MLflow: it reads its own
+            with asking(self._uri) as ask:
+                return look(ask)
+        except RegistryUnavailable:  # tables of another MLflow: it reads its own
             return slowly(self._registry())
 
     def _registry(self) -> Any:
@@ -92,9 +82,6 @@ class QuickReads:
 
             self._slow = Registry(self._settings)
         return self._slow
-
-
-Ask = Callable[[str, dict[str, Any]], Any]
 
 
 def _version(ask: Ask, name: str, number: int) -> tuple[ModelRef, dict[str, str]]:

@@ -1,10 +1,17 @@
 """Is MLflow's store there? Asked within three seconds, before MLflow's import (6 s) and retries (minutes)."""
 
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from registry.errors import RegistryUnavailable
 
 PROBE_TIMEOUT_S = 3
+
+Ask = Callable[[str, dict[str, Any]], Any]
+"""A query with `:name` for each value -> its rows."""
 
 # Whoever needs more patience sets them; four minutes of retries, MLflow's default, help nobody.
 MLFLOW_DEFAULTS = {
@@ -64,22 +71,51 @@ def _check_server(uri: str) -> None:
 
 
 def _check_database(uri: str) -> None:
-    import sqlalchemy
-    from sqlalchemy.exc import SQLAlchemyError
-
     file = sqlite_file(uri)
     if file is not None and not file.exists():
         return  # nothing to reach yet: MLflow makes it, and asking would leave an empty file behind
-    waits = "timeout" if uri.startswith("sqlite") else "connect_timeout"
-    question = "PRAGMA schema_version" if uri.startswith("sqlite") else "SELECT 1"
+    with asking(uri) as ask:
+        ask("SELECT 1" if file is None else "PRAGMA schema_version", {})
+
+
+@contextmanager
+def asking(uri: str) -> Iterator[Ask]:
+    """Reads of the database itself. Raises `RegistryUnavailable` where it cannot be opened or read."""
+    file = sqlite_file(uri)
     try:
-        engine = sqlalchemy.create_engine(
-            uri, poolclass=sqlalchemy.NullPool, connect_args={waits: PROBE_TIMEOUT_S}
-        )
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(question))
-    except (SQLAlchemyError, ImportError, TypeError) as error:
+        with _sqlite(file) if file is not None else _server(uri) as ask:
+            yield ask
+    except _errors(file) as error:
         raise RegistryUnavailable(
             f"MLflow's database {shown(uri)} cannot be opened ({type(error).__name__}): is it there, "
             "and may this user write it? Otherwise correct SWITCHYARD_MLFLOW_TRACKING_URI"
         ) from error
+
+
+@contextmanager
+def _sqlite(file: Path) -> Iterator[Ask]:
+    # Without SQLAlchemy, which takes a second to import where nothing is compiled yet.
+    with closing(sqlite3.connect(file, timeout=PROBE_TIMEOUT_S)) as connection:
+        yield lambda text, values: connection.execute(text, values).fetchall()
+
+
+@contextmanager
+def _server(uri: str) -> Iterator[Ask]:
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(
+        uri,
+        poolclass=sqlalchemy.NullPool,
+        connect_args={"connect_timeout": PROBE_TIMEOUT_S},
+        hide_parameters=True,
+    )
+    with engine.connect() as connection:
+        yield lambda text, values: connection.execute(sqlalchemy.text(text), values).all()
+
+
+def _errors(file: Path | None) -> tuple[type[Exception], ...]:
+    if file is not None:
+        return (sqlite3.Error,)
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (SQLAlchemyError, ImportError, TypeError)

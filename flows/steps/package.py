@@ -11,6 +11,7 @@ from flows.contract.prediction import model_schema
 from flows.errors import StepError
 from flows.provenance import code_state, lock_sha256
 from flows.steps.files import fresh, need, read_json, write_json
+from flows.steps.prepared_rows import FEATURES, TEST
 from flows.steps.reference import keep_reference
 from flows.steps.report import acceptance_of, report
 from registry.contract_tests import CONTRACT_TESTS, parse_report
@@ -124,6 +125,8 @@ def _data(build: Path) -> list[DataEvidence]:
         DataEvidence(role=part, sha256=prepared[part]["sha256"], rows=prepared[part]["rows"])
         for part in ("train", "test", "outside")
     ]
+    if "features_sha256" in (test := prepared[TEST]):
+        rows.append(DataEvidence(role=FEATURES, sha256=test["features_sha256"], rows=test["rows"]))
     counts = read_json(build / "checked" / "check.json", "check")["counts"]
     added = sum(one.get("rows", 0) for one in fetched["files"] if one["role"] == "added")
     counts = {**counts, "train": counts.get("train", 0) - added}  # the gate counts them together

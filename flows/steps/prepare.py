@@ -9,6 +9,7 @@ from feature_checks.usecase import UseCase
 from flows.errors import StepError
 from flows.steps.fetch import fetched_files
 from flows.steps.files import fresh, read_json, write_json
+from flows.steps.prepared_rows import digested, features_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +25,16 @@ def prepare(build: Path, usecase: UseCase) -> dict[str, Any]:
         raise StepError("the data did not pass step 'check'; correct it, or the contract, and run that again")
     data, repeats = training_rows(usecase, read_splits(usecase, fetched_files(build)))
     folder = fresh(build / "prepared")
-    columns = [*usecase.input, usecase.label]  # features are worked out from these
+    columns = digested(usecase)  # features are worked out from these
     prepared: dict[str, Any] = {
         "left_out": {"repeats_test": list(repeats.leaked), "repeats_train": list(repeats.repeated)}
     }
     for name, rows in (("train", data.train), ("test", data.test), ("outside", data.outside)):
         rows.to_parquet(folder / f"{name}.parquet", index=False)
         prepared[name] = {"rows": len(rows), "sha256": rows_digest(rows[columns])}
+        if usecase.features:
+            numbers = {feature: rows[feature].to_numpy() for feature in usecase.model_inputs}
+            prepared[name]["features_sha256"] = features_digest(numbers)
     prepared["labels"] = sorted(set(data.train[usecase.label].tolist()))
     write_json(folder / "prepare.json", prepared)
     return prepared

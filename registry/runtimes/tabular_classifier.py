@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+from onnxruntime import InferenceSession
 
 from registry.errors import PackageInvalid, RegistryError
 from registry.records import Contribution, Prediction
 from registry.runtimes import Package
+from registry.runtimes.onnx_session import open_session
 from registry.runtimes.tree_reasons import TREES, TreeReasons
 
 MODEL, COLUMNS = "model.onnx", "columns.json"
@@ -23,16 +24,16 @@ class TabularPredictor:
     """One row at a time on one thread: serving has a worker for each core."""
 
     def __init__(
-        self, labels: tuple[str, ...], columns: tuple[str, ...], reasons: TreeReasons, model: bytes
+        self,
+        labels: tuple[str, ...],
+        columns: tuple[str, ...],
+        reasons: TreeReasons,
+        session: InferenceSession,
     ) -> None:
         self.labels = labels
         self._columns = columns
         self._reasons = reasons
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = session
 
     def predict(self, fields: Mapping[str, object]) -> Prediction:
         """The most probable label of one request, its probability, and the reasons, largest first.
@@ -73,9 +74,10 @@ def open_package(package: Package) -> TabularPredictor:
     """Build the predictor from verified bytes. Raises `PackageInvalid` when they do not fit together."""
     manifest = package.manifest
     try:
+        session = open_session(package.read(MODEL), f"'{manifest.name}': {MODEL}")
         columns = tuple(json.loads(package.read(COLUMNS))["columns"])
         reasons = TreeReasons(package.read(TREES), len(columns))
-        predictor = TabularPredictor(manifest.labels, columns, reasons, package.read(MODEL))
+        predictor = TabularPredictor(manifest.labels, columns, reasons, session)
         width = predictor.probabilities([dict.fromkeys(columns, 0.0)]).shape[1]
     except RegistryError:
         raise

@@ -30,7 +30,11 @@ held = held  # noqa: PLW0127  — a fixture: version 1 leads, 2 is as good, 3 is
 
 def commands(runbook: str) -> Iterator[tuple[list[str], int]]:
     """(words, exit code) of each line of its blocks, for the small use case."""
-    for block in blocks(runbook, "sh"):
+    yield from lines(blocks(runbook, "sh"))
+
+
+def lines(found: list[str]) -> Iterator[tuple[list[str], int]]:
+    for block in found:
         for line in block.splitlines():
             said = line.replace("support-intent", NAME).replace("support", "parcels")
             yield shlex.split(said, comments=True), int("# exits with 1" in line)
@@ -58,6 +62,26 @@ def test_promotions_runbook_does_what_it_says(held: Shelf, monkeypatch: pytest.M
     ]  # fmt: skip
     assert held.aliases["champion"] == 1
     assert load_placed(NAME, "champion", RegistrySettings()).ref.version == 1
+
+
+def test_the_custody_guide_shows_an_equal_a_worse_and_a_better_candidate(
+    held: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`held` holds what `bench.candidates` registers: 2 makes the same guesses as 1, and 3 is worse."""
+    monkeypatch.setattr(store, "Registry", lambda settings: held)
+    (block,) = [each for each in blocks("../guides/custody.md", "sh") if "bench.candidates" in each]
+    said = []
+    for (program, *words), code in lines([block]):
+        if program == "switchyard":
+            done = CliRunner().invoke(build(), words)
+            assert (done.exit_code, done.exception if done.exit_code != code else None) == (code, None), words
+            said.append(done.stdout)
+    equal, worse, _, better, _ = said
+    assert "0 better and 0 worse" in equal
+    assert "SHUT  accuracy" in worse
+    assert "and 0 worse than the champion's" in better
+    assert "0 better" not in better
+    assert held.aliases["champion"] == 1
 
 
 def test_keys_runbook_rotates_and_revokes_as_it_says(

@@ -21,7 +21,7 @@ from registry.records import ModelRef
 from registry.settings import RegistrySettings
 from registry.signing import sign_package
 from registry.store import Registry
-from tests.registry.conftest import NAME, write_package
+from tests.registry.conftest import NAME, small_graph, write_package
 from tests.registry.vouching import move
 
 pytestmark = pytest.mark.integration
@@ -65,7 +65,7 @@ def here(server: Server, tmp_path_factory: pytest.TempPathFactory) -> RegistrySe
 @pytest.fixture(scope="module")
 def registered(here: RegistrySettings) -> ModelRef:
     folder = signed(here, here.home / "work" / "package")
-    (folder / "model.onnx").write_bytes(os.urandom(20_000_000))
+    (folder / "model.onnx").write_bytes(small_graph(os.urandom(20_000_000)))
     write_plain_evidence(folder)
     sign_package(folder, here.keys_dir / "model-signing.pem")
     registry = Registry(here)

@@ -48,10 +48,21 @@ def settings(tmp_path: Path, keys: SigningKeys) -> RegistrySettings:
     return RegistrySettings(home=home)
 
 
+def small_graph(content: bytes) -> bytes:
+    """ONNX as far as `onnx_guard` reads it: a graph with nothing but a text of its own."""
+    text = bytes([10 << 3 | 2]) + _varint(len(content)) + content
+    return bytes([7 << 3 | 2]) + _varint(len(text)) + text
+
+
+def _varint(value: int) -> bytes:
+    head = value & 0x7F
+    return bytes([head]) if value < 0x80 else bytes([head | 0x80]) + _varint(value >> 7)
+
+
 def write_package(folder: Path, name: str = NAME, **changes: object) -> Path:
     """An unsigned package of a few small files; `changes` replace keys of package.json."""
     (folder / "parts").mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(bytes(range(256)) * 4)
+    (folder / "model.onnx").write_bytes(small_graph(bytes(range(256)) * 4))
     (folder / "parts" / "vocabulary.json").write_text('{"hello": 1}')
     (folder / "evidence.json").write_text('{"accuracy": 0.93}')
     (folder / "model_card.md").write_text("# A card\n")

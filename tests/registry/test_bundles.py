@@ -19,7 +19,7 @@ from registry.signing import sign_package, verify_package
 from registry.trust import Revocations, RevokedVersion
 from registry.trust_files import revoke
 from registry.versions import version_alias
-from tests.registry.conftest import NAME, MakePackage
+from tests.registry.conftest import NAME, MakePackage, small_graph
 from tests.registry.sources import FolderSource
 
 Build = Callable[..., Bundled]
@@ -223,7 +223,7 @@ def test_a_copy_that_differs_from_what_was_verified_is_not_built(
     maker: RegistrySettings, bento: RegistrySettings, make_package: MakePackage
 ) -> None:
     package = verify_package(make_package(), trusted_by(maker), NAME)
-    (package.root / "model.onnx").write_bytes(b"swapped after it was verified")
+    (package.root / "model.onnx").write_bytes(small_graph(b"swapped after it was verified"))
     with pytest.raises(PackageRefused, match=r"model\.onnx"):
         add(bento.bundle, package, ModelRef(NAME, 1, package.digest), "champion", "line", maker)
     write_plain_evidence(package.root)

@@ -1,12 +1,24 @@
 """A model that reaches outside its file, or brings code of its own, is refused before it is opened."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from bench.plain_evidence import write_plain_evidence
 from registry.errors import PackageInvalid
+from registry.keys import SigningKeys, TrustedKey
 from registry.onnx_guard import check_onnx
+from registry.packages import PackageManifest
+from registry.placing import place, placed_ref
+from registry.records import Acceptance
+from registry.runtimes import RUNTIMES, open_predictor
+from registry.settings import RegistrySettings
+from registry.signing import sign_package
+from tests.registry.conftest import NAME, MakePackage
+from tests.registry.sources import FolderSource
 
 
 def outside() -> TensorProto:
@@ -74,3 +86,58 @@ def test_a_model_that_was_cut_off_anywhere_in_its_graph_is_refused() -> None:
     for size in range(len(raw) - 200, len(raw), 7):
         with pytest.raises(PackageInvalid):
             check_onnx(raw[:size], "model.onnx")
+
+
+@dataclass
+class OneGraph:
+    """As much of a package as a runtime asks for before anything else."""
+
+    manifest: PackageManifest
+    graph: bytes
+
+    def read(self, name: str) -> bytes:
+        return self.graph if name == "model.onnx" else b"{}"
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (model(tensors=(outside(),)), "data lies outside"),
+        (model(helper.make_node("Mine", ["x"], ["y"], domain="com.example")), "another domain"),
+    ],
+)
+def test_every_kind_of_model_looks_at_its_graph_before_it_opens_it(
+    kind: str, made: onnx.ModelProto, said: str
+) -> None:
+    """A kind that is added later is held to it by this test, too."""
+    rule = Acceptance(threshold=0.5, max_error=0.1, confidence=0.9, method="none")
+    manifest = PackageManifest(
+        format_version=1, name="tiny", kind=kind, labels=("a", "b"), inputs=("x",), acceptance=rule,
+        contract_version="1", files=("model.onnx",),
+    )  # fmt: skip
+    with pytest.raises(PackageInvalid, match=rf"^'tiny': model\.onnx: .*{said}"):
+        open_predictor(OneGraph(manifest, made.SerializeToString()))
+
+
+@pytest.mark.parametrize("made", [model(tensors=(outside(),)), model(domain="com.example")])
+def test_a_signed_graph_that_reaches_elsewhere_is_not_placed_and_what_served_goes_on(
+    made: onnx.ModelProto,
+    make_package: MakePackage,
+    keys: SigningKeys,
+    trusted: tuple[TrustedKey, ...],
+    settings: RegistrySettings,
+) -> None:
+    """Whoever signed it, and whatever its kind reads: a file beside the model is no less refused."""
+    source = FolderSource(trusted)
+    source.hold(NAME, make_package(), 1)
+    serving = place(NAME, "champion", settings, source)
+    folder = make_package(sign=False)
+    (folder / "parts" / "second.onnx").write_bytes(made.SerializeToString())
+    write_plain_evidence(folder)
+    sign_package(folder, keys.private_key)
+    source.hold(NAME, folder, 2)
+    with pytest.raises(PackageInvalid, match=r"parts/second\.onnx: expected .*export it again"):
+        place(NAME, "champion", settings, source)
+    assert placed_ref(NAME, "champion", settings) == serving
+    assert len(list((settings.models_dir / NAME).iterdir())) == 2

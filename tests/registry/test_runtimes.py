@@ -15,6 +15,7 @@ from registry.errors import PackageInvalid
 from registry.packages import PackageManifest
 from registry.records import Acceptance
 from registry.runtimes import open_predictor
+from registry.runtimes.onnx_session import open_session
 from registry.runtimes.text_classifier import MODEL, TOKENIZER, VOCABULARY, TextPredictor
 from registry.runtimes.text_features import Block, Featuriser, TextTokenizer, clean, join_fields
 
@@ -232,5 +233,5 @@ def test_an_undecided_model_says_so() -> None:
     featuriser = Featuriser(
         TextTokenizer(tokenizer_bytes()), Block({}, np.zeros(0), 0), Block({}, np.zeros(0), 2)
     )
-    found = TextPredictor(LABELS, ("text",), featuriser, table).predict({"text": "good"})
+    found = TextPredictor(LABELS, ("text",), featuriser, open_session(table, MODEL)).predict({"text": "good"})
     assert not package.manifest.acceptance.accepts(found)

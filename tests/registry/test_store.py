@@ -298,7 +298,7 @@ def test_a_changed_digest_tag_is_refused(
 
 
 def test_a_version_that_someone_else_registered_is_not_taken_for_ours(registry: Registry, name: str) -> None:
-    client = registry._connected
+    client = registry._client()
     client.create_registered_model(name)
     client.create_model_version(name, "file:///etc")
     registry.set_alias(name, "champion", 1)

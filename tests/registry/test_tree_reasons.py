@@ -9,6 +9,7 @@ import pytest
 
 from flows.kinds.tabular_classifier import Recipe, _train
 from flows.kinds.tabular_export import write_model
+from registry.runtimes.onnx_session import open_session
 from registry.runtimes.tabular_classifier import MODEL, TabularPredictor
 from registry.runtimes.tree_reasons import TREES, TreeReasons
 
@@ -25,6 +26,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, An
     return folder, seen, model
 
 
+def session_of(folder: Path) -> Any:
+    return open_session((folder / MODEL).read_bytes(), MODEL)
+
+
 def test_contributions_are_those_of_treeshap(made: tuple[Path, np.ndarray, Any]) -> None:
     folder, seen, model = made
     reasons = TreeReasons((folder / TREES).read_bytes(), 6)
@@ -37,7 +42,7 @@ def test_contributions_are_those_of_treeshap(made: tuple[Path, np.ndarray, Any])
 def test_contributions_add_up_to_what_the_graph_says(made: tuple[Path, np.ndarray, Any]) -> None:
     folder, seen, _ = made
     reasons = TreeReasons((folder / TREES).read_bytes(), 6)
-    predictor = TabularPredictor(("no", "yes"), tuple("abcdef"), reasons, (folder / MODEL).read_bytes())
+    predictor = TabularPredictor(("no", "yes"), tuple("abcdef"), reasons, session_of(folder))
     for row in seen[:50]:
         fields = dict(zip("abcdef", row.tolist(), strict=True))
         added, base = predictor.contributions(fields)
@@ -49,7 +54,7 @@ def test_contributions_add_up_to_what_the_graph_says(made: tuple[Path, np.ndarra
 def test_a_missing_number_is_an_error_and_never_a_guess(made: tuple[Path, np.ndarray, Any]) -> None:
     folder, _, _ = made
     reasons = TreeReasons((folder / TREES).read_bytes(), 6)
-    predictor = TabularPredictor(("no", "yes"), tuple("abcdef"), reasons, (folder / MODEL).read_bytes())
+    predictor = TabularPredictor(("no", "yes"), tuple("abcdef"), reasons, session_of(folder))
     with pytest.raises(ValueError, match="b: expected a finite number"):
         predictor.predict({"a": 1.0})
 
