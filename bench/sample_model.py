@@ -75,7 +75,7 @@ def make_sample_package(
         name=usecase.local.model,
         kind=usecase.local.kind,
         labels=tuple(fitted.labels),
-        inputs=tuple(usecase.input),
+        inputs=tuple(usecase.model_inputs),
         acceptance=Acceptance(
             threshold=threshold,
             max_error=usecase.local.risk.max_error,  # a weaker promise than the use case's answers nothing

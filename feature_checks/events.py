@@ -45,14 +45,15 @@ def read_events(usecase: UseCase, path: Path, remote: RemoteFile | None, strict:
 def _simulate(usecase: UseCase, remote: RemoteFile, frame: "pd.DataFrame") -> None:
     """Put in the scores that the file lacks; a column that is there already stays as it is."""
     import numpy as np
+    import pandas as pd
 
     if usecase.features is None or usecase.label not in frame.columns:
         return
     positive = (frame[usecase.label] == usecase.features.positive).to_numpy(dtype=bool)
     for name, made in remote.simulated.items():
         if name not in frame.columns:
-            scores = simulated_scores(np.random.default_rng(made.seed), positive, made).tolist()
-            frame[name] = np.array([s if s == s else None for s in scores], dtype=object)
+            scores = simulated_scores(np.random.default_rng(made.seed), positive, made)
+            frame[name] = pd.arrays.FloatingArray(np.nan_to_num(scores), np.isnan(scores))
 
 
 def split_events(usecase: UseCase, frame: "pd.DataFrame", which: Literal["sample", "full"]) -> LabelledData:

@@ -52,4 +52,6 @@ def _good(column: "pd.Series[Any]", field: FieldContract) -> Any:
         good &= values >= field.minimum
     if field.maximum is not None:
         good &= values <= field.maximum
+    if not field.required and types.is_extension_array_dtype(column):
+        good |= column.isna().to_numpy()  # a type that tells a missing value from NaN
     return good

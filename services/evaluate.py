@@ -3,14 +3,18 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, quantiles
 from typing import Any, Literal
 
 from feature_checks.datasets import default_cache_dir, load_labelled
-from feature_checks.usecase import load_usecase
+from feature_checks.usecase import UseCase, load_usecase
 from services.bootstrap import Edges, bootstrap
-from services.replay import Replayed, Watcher, replay, rows_of
+from services.event_replay import Past, past_rows
+from services.online_features import MemoryHistories
+from services.ranking_report import ranking_report
+from services.replay import TENANT, Replayed, Watcher, replay, rows_of
 from services.settings import load_settings
 
 SEED = 7
@@ -36,12 +40,21 @@ async def evaluate(
         frame if limit is None or len(frame) <= limit else frame.sample(limit, random_state=SEED)
         for frame in (labelled.test, labelled.outside)
     )
-    rows = rows_of(test.to_dict("records"), usecase, labelled=True)
+    if usecase.features is not None:
+        test = test.sort_values(usecase.features.time, kind="stable")
+    rows = rows_of(test.to_dict("records"), usecase, labelled=True, unsent=_made_up(usecase, data))
     rows += rows_of(outside.to_dict("records"), usecase, labelled=False)
-    watcher = Watcher()
-    async with bootstrap(settings, Edges(observers=(watcher,), reviewing=False, dividing=False)) as runtime:
+    watcher, histories = Watcher(), MemoryHistories()
+    edges = Edges(observers=(watcher,), reviewing=False, dividing=False)
+    if usecase.features is not None:
+        edges = replace(edges, histories=histories, event_clock=None)  # their own time is long past
+    async with bootstrap(settings, edges) as runtime:
+        past = None
+        if usecase.features is not None:
+            others = past_rows(usecase, labelled, test)
+            past = Past(usecase, others, TENANT, runtime.hash_key, histories)
         started = time.perf_counter()
-        replayed = await replay(runtime, watcher, usecase, rows, concurrency, progress(len(rows)))
+        replayed = await replay(runtime, watcher, usecase, rows, concurrency, progress(len(rows)), past)
         seconds = time.perf_counter() - started
         state = runtime.readiness().use_cases[name]
     found = report(replayed)
@@ -49,11 +62,18 @@ async def evaluate(
         "use_case": name,
         "data": data,
         **found,
+        **ranking_report(usecase, rows, replayed),
         "missing": dict(state["missing"]),
         "versions": {"config": usecase.version, "model": state.get("model")},
         "concurrency": concurrency,
         "seconds": round(seconds, 2),
     }
+
+
+def _made_up(usecase: UseCase, data: Literal["sample", "full"]) -> tuple[str, ...]:
+    """Fields that the data lacks and that were simulated: no figure may owe anything to them."""
+    full = usecase.data.full
+    return tuple(full.table.simulated) if data == "full" and full and full.table else ()
 
 
 def report(replayed: Sequence[Replayed]) -> dict[str, Any]:

@@ -73,6 +73,10 @@ def _print(found: dict[str, Any]) -> None:
             f"local model alone: {_percent(found['accuracy'])} right; sure enough of "
             f"{_percent(found['local_coverage'])}, of which {_percent(found['local_error'])} wrong"
         )
+    if found.get("average_precision") is not None:
+        for name, figures in (("local model alone", found), ("plan", found["plan"])):
+            shown = "; ".join(f"{metric} {_between(figures, metric)}" for metric in _METRICS)
+            console.print(f"{name}: {shown}")
     outside = found["outside"]
     if outside["n"]:
         share = _percent(outside["local_share"])
@@ -81,6 +85,15 @@ def _print(found: dict[str, Any]) -> None:
     console.print(f"latency p50 / p95 / p99: {times}; {found['usd_per_1000']} USD for 1,000 answers")
     for target, why in found["missing"].items():
         console.print(f"left out: {target}: {why}")
+
+
+_METRICS = ("roc_auc", "average_precision", "card_precision_at_100")
+
+
+def _between(figures: dict[str, Any], metric: str) -> str:
+    low_high = figures[f"{metric}_interval"]
+    shown = f"{figures[metric]:.3f}"
+    return f"{shown} ({low_high[0]:.3f} to {low_high[1]:.3f})" if low_high else shown
 
 
 def _percent(share: float | None) -> str:

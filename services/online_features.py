@@ -43,6 +43,10 @@ class MemoryHistories(HistoryStore):
     def __init__(self) -> None:
         self._held: dict[str, KeyHistory] = {}
 
+    def of(self, key: str, columns: int) -> KeyHistory:
+        """The history of a key, to be changed in place; a new one where there was none."""
+        return self._held.setdefault(key, KeyHistory(columns))
+
     async def change(self, keys: Sequence[str], columns: Sequence[int], change: Change) -> None:
         self._held.update(zip(keys, change([self._held.get(key) for key in keys]), strict=True))
 

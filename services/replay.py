@@ -3,10 +3,10 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 from feature_checks.usecase import UseCase
 from services.api.messages import new_id
@@ -17,19 +17,24 @@ from services.targets.local import LocalModel, Scored
 from services.values import Caller, Context, Decision, Envelope
 
 TENANT = "evaluate"
+NOTHING: Mapping[str, object] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled input; `truth` is None where no label fits."""
+    """One labelled input; `truth` is None where no label fits. `unsent` are fields that are known and not
+    sent with it, `features` what training has for it."""
 
     fields: Mapping[str, object]
     truth: str | None
+    unsent: Mapping[str, object] = field(default_factory=dict)
+    features: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of one row. `scored` is what the local model alone says, accepted or not."""
+    """What came of one row. `scored` is what the local model alone says, accepted or not; `combined` what it
+    says with the fields that were not sent. `off`: how far serving's features are at most from training's."""
 
     truth: str | None
     route: str | None  # None: refused as input, or nothing may answer
@@ -38,6 +43,16 @@ class Replayed:
     cost_usd: float | None
     reasons: tuple[str, ...]
     scored: Scored | None
+    combined: Scored | None = None
+    off: float | None = None
+
+
+class Around(Protocol):
+    """What happens around replayed rows, in the order in which they are decided."""
+
+    def until(self, fields: Mapping[str, object]) -> None: ...
+
+    def judged(self, fields: Mapping[str, object], truth: str | None) -> None: ...
 
 
 class Watcher:
@@ -61,14 +76,19 @@ async def replay(
     rows: Sequence[Row],
     concurrency: int,
     tick: Callable[[], None],
+    around: Around | None = None,
 ) -> list[Replayed]:
-    """Decide every row, at most `concurrency` at once; `tick` is called after each."""
+    """Decide every row, at most `concurrency` at once, begun in their order; `tick` is called after each."""
     places = asyncio.Semaphore(concurrency)
     model = runtime.local_model(usecase.name)
 
     async def one(row: Row) -> Replayed:
         async with places:
+            if around is not None:
+                around.until(row.fields)
             replayed = await _decide(runtime, watcher, usecase, row, model)
+            if around is not None:
+                around.judged(row.fields, row.truth)
         tick()
         return replayed
 
@@ -100,6 +120,7 @@ async def _decide(
     latency_ms = 1000 * (time.perf_counter() - started)
     await asyncio.sleep(0)  # observers run just after the answer
     seen = watcher.take(call_id)
+    found = seen[0].features if seen else None
     return Replayed(
         truth=row.truth,
         route=decision.route if decision else None,
@@ -108,19 +129,34 @@ async def _decide(
         cost_usd=seen[1].cost_usd if seen else 0.0,
         reasons=reasons,
         scored=await _score(model, usecase, seen[0]) if model and seen else None,
+        combined=await _score(model, usecase, seen[0], row.unsent) if model and seen and row.unsent else None,
+        off=_off(row.features, found) if row.features else None,
     )
 
 
-async def _score(model: LocalModel, usecase: UseCase, envelope: Envelope) -> Scored | None:
+def _off(trained: Mapping[str, float], served: Mapping[str, float] | None) -> float:
+    if served is None:
+        return math.inf
+    return max(abs(value - served[name]) for name, value in trained.items())
+
+
+async def _score(
+    model: LocalModel, usecase: UseCase, envelope: Envelope, beside: Mapping[str, object] = NOTHING
+) -> Scored | None:
     fields = envelope.features if usecase.features else envelope.fields
-    return None if fields is None else await model.predict(fields)
+    return None if fields is None else await model.predict({**fields, **beside} if beside else fields)
 
 
-def rows_of(records: Sequence[Mapping[Any, object]], usecase: UseCase, labelled: bool) -> list[Row]:
-    """Rows from table records; a missing optional value is left out."""
+def rows_of(
+    records: Sequence[Mapping[Any, object]], usecase: UseCase, labelled: bool, unsent: Collection[str] = ()
+) -> list[Row]:
+    """Rows from table records; a missing optional value is left out, and `unsent` fields are kept apart."""
     rows = []
     for record in records:
         fields = {name: plain(record[name]) for name in usecase.input if name in record}
         fields = {name: value for name, value in fields.items() if value is not None}
-        rows.append(Row(fields, str(record[usecase.label]) if labelled else None))
+        apart = {name: fields.pop(name) for name in unsent if name in fields}
+        columns = usecase.features.columns if usecase.features else ()
+        features = {str(n): float(record[n]) for n in columns if n in record}  # type: ignore[arg-type]
+        rows.append(Row(fields, str(record[usecase.label]) if labelled else None, apart, features or None))
     return rows
