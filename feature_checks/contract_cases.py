@@ -2,7 +2,8 @@
 
 Behaviour is tested as in CheckList (Ribeiro et al. 2020, "Beyond accuracy: behavioral testing of NLP
 models with CheckList"): *invariance*, where a change must not move the answer, and *directional*, where it
-must move a label's probability one way. A pair is two whole inputs, so that it works for any kind.
+must move a label's probability one way. A pair is two whole inputs of the model (features, where the use
+case has some), so that it works for any kind.
 """
 
 import json
@@ -26,8 +27,8 @@ Outcome = Literal[
 class Pair(Strict):
     """One input, and the same changed."""
 
-    before: Fields
-    after: Fields
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
 
 
 class Invariance(Strict):
@@ -47,8 +48,9 @@ class Directional(Invariance):
 
 
 class Cases(Strict):
-    """`contract.cases` of a use case."""
+    """`contract.cases` of a use case. `usual` is what a pair does not name."""
 
+    usual: Mapping[str, Any] = Field(default_factory=dict)
     invariance: tuple[Invariance, ...] = Field(default=(), strict=False)
     directional: tuple[Directional, ...] = Field(default=(), strict=False)
 
@@ -77,6 +79,7 @@ def load_cases(usecase: UseCase) -> Cases:
         cases = Cases(**raw)
     except ValidationError as error:
         raise UseCaseError(f"{shown}: {explain(error, Cases)}") from None
+    cases = _whole(cases)
     groups = (*cases.invariance, *cases.directional)
     names = [group.name for group in groups]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -84,7 +87,7 @@ def load_cases(usecase: UseCase) -> Cases:
     for group in groups:
         for pair in group.pairs:
             for fields in (pair.before, pair.after):
-                _check_input(fields, usecase, f"{shown}: {group.name}")
+                _check_seen(fields, usecase, f"{shown}: {group.name}")
     for group in cases.directional:
         if group.label not in usecase.labels:
             raise UseCaseError(f"{shown}: {group.name}: label: '{group.label}' is none of the use case's")
@@ -116,6 +119,37 @@ def _recorded(file: str, usecase: UseCase, folder: str) -> Recorded:
     if foreign := sorted(set(recorded.endpoints) - set(known)):
         raise UseCaseError(f"{shown}: endpoints: '{foreign[0]}' is none of {', '.join(known) or 'none'}")
     return recorded
+
+
+def _whole(cases: Cases) -> Cases:
+    """The same, with `usual` in every pair."""
+
+    def filled(group: Invariance) -> dict[str, Any]:
+        pairs = tuple(
+            Pair(before={**cases.usual, **pair.before}, after={**cases.usual, **pair.after})
+            for pair in group.pairs
+        )
+        return {"pairs": pairs}
+
+    return cases.model_copy(
+        update={
+            "invariance": tuple(group.model_copy(update=filled(group)) for group in cases.invariance),
+            "directional": tuple(group.model_copy(update=filled(group)) for group in cases.directional),
+        }
+    )
+
+
+def _check_seen(fields: Mapping[str, Any], usecase: UseCase, shown: str) -> None:
+    """What the model sees: every feature, where there are features."""
+    if usecase.features is None:
+        return _check_input(fields, usecase, shown)
+    for name in usecase.model_inputs:
+        if name not in fields:
+            raise UseCaseError(f"{shown}: feature '{name}' is missing; name it in the pair, or in `usual`")
+    if unknown := sorted(set(fields) - set(usecase.model_inputs)):
+        known = ", ".join(usecase.model_inputs)
+        raise UseCaseError(f"{shown}: '{unknown[0]}' is no feature; features: {known}")
+    return None
 
 
 def _check_input(fields: Mapping[str, Any], usecase: UseCase, shown: str) -> None:

@@ -1,8 +1,11 @@
 """What code and which environment a model was trained by, as far as this machine can tell."""
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
+
+from registry.evidence import BUILDER
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 GIT_TIMEOUT_S = 10
@@ -16,6 +19,14 @@ def code_state() -> tuple[str | None, bool]:
         return None, False
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return _git("rev-parse", "HEAD") or None, bool(changes)
+
+
+def builder() -> str:
+    """Who runs this training, as SLSA asks: in GitHub Actions the workflow's address."""
+    server, workflow = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_WORKFLOW_REF")
+    if os.environ.get("GITHUB_ACTIONS") == "true" and server and workflow:
+        return f"{server}/{workflow}"
+    return BUILDER
 
 
 def lock_sha256() -> str | None:

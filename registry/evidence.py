@@ -20,6 +20,8 @@ from registry.records import Acceptance, Name
 STATEMENT = "evidence.json"
 CARD = "model_card.md"
 BUILD_TYPE = "https://switchyard.invalid/training/v1"
+BUILDER = "https://switchyard.invalid/builders/train/v1"
+"""`switchyard train` on some machine; a workflow's own address stands for it in GitHub Actions."""
 
 Metrics = Mapping[str, float]
 
@@ -81,6 +83,7 @@ class Evidence(_Frozen):
     parity: Mapping[str, Any] = Field(default_factory=dict)
     contract_tests: ContractEvidence | None = None
     model_schema: ModelSchema | None = None
+    builder: str = BUILDER  # a URI: whoever ran the training
     code_commit: str | None
     code_dirty: bool = False  # the working tree held changes that the commit does not
     lock_sha256: str | None
@@ -112,7 +115,7 @@ def statement(evidence: Evidence, files: Mapping[str, str]) -> dict[str, Any]:
                 "resolvedDependencies": _dependencies(evidence),
             },
             "runDetails": {
-                "builder": {"id": "switchyard train"},
+                "builder": {"id": evidence.builder},
                 "metadata": {key: value for key, value in metadata.items() if value is not None},
             },
             "switchyard_model": {

@@ -126,11 +126,18 @@ def _directional(group: Directional, predictor: Predictor) -> ContractCheck:
 
 
 def _behaviour(name: str, group: Invariance, what: str, holds: Callable[[Pair], bool]) -> ContractCheck:
-    kept = sum(holds(pair) for pair in group.pairs)
+    kept = sum(_held(holds, pair) for pair in group.pairs)
     pairs = len(group.pairs)
     share = f"all {pairs}" if group.at_least == 1 else f"{group.at_least:.0%} of {pairs}"
     passed = kept >= group.at_least * pairs
     return _check(name, passed, f"{what} in {share} pairs", f"in {kept}")
+
+
+def _held(holds: Callable[[Pair], bool], pair: Pair) -> bool:
+    try:
+        return holds(pair)
+    except Exception:  # noqa: BLE001  — runtimes raise what they like: then it does not hold
+        return False
 
 
 def _check(name: str, passed: bool, expected: str, got: str) -> ContractCheck:

@@ -168,6 +168,11 @@ def _both(positive: Floats) -> Floats:
     return np.stack([1.0 - positive, positive], axis=1)
 
 
+def settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that shapes such a model, those that `params` leaves out included. Raises `StepError`."""
+    return _recipe(params).model_dump(mode="json")
+
+
 def _recipe(params: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe(**params)

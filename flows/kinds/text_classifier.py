@@ -97,6 +97,11 @@ def fit(rows: pd.DataFrame, usecase: UseCase, params: Mapping[str, Any], seed: i
     return FittedText(labels, oof, inputs, model, corpus, quantised, tokenizer, held_out)
 
 
+def settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that shapes such a model, those that `params` leaves out included. Raises `StepError`."""
+    return _recipe(params).model_dump(mode="json")
+
+
 def _recipe(params: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe(**params)

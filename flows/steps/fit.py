@@ -31,7 +31,8 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
     if usecase.local is None:
         raise StepError(f"use case '{usecase.name}' has no `local:` section, so there is no model to train")
     rows = read_rows(build, "train")
-    fitted = kind_module(usecase.local.kind).fit(rows, usecase, params, seed)
+    kind = kind_module(usecase.local.kind)
+    fitted = kind.fit(rows, usecase, params, seed)
     labels = list(fitted.labels)
     truth = positions(rows[usecase.label].tolist(), labels)
 
@@ -60,7 +61,7 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
         "kind": usecase.local.kind,
         "labels": labels,
         "files": files,
-        "params": dict(params),
+        "params": kind.settings(params),
         "seed": seed,
         "rows": len(rows),
         "federated": learned.weights.model_dump() if learned else None,

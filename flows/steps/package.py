@@ -9,7 +9,7 @@ from typing import Any
 from feature_checks.usecase import UseCase
 from flows.contract.prediction import model_schema
 from flows.errors import StepError
-from flows.provenance import code_state, lock_sha256
+from flows.provenance import builder, code_state, lock_sha256
 from flows.steps.files import fresh, need, read_json, write_json
 from flows.steps.prepared_rows import FEATURES, TEST
 from flows.steps.reference import keep_reference
@@ -95,6 +95,7 @@ def _evidence(build: Path, usecase: UseCase, metrics: dict[str, Any], runs: RunI
         parity=fitted["parity"],
         contract_tests=_contract_tests(build),
         model_schema=model_schema(usecase, tuple(fitted["labels"])),
+        builder=builder(),
         code_commit=commit,
         code_dirty=dirty,
         lock_sha256=lock_sha256(),

@@ -1,6 +1,8 @@
 """Behaviour cases and recorded responses are read strictly; what does not fit the use case is named."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from feature_checks.errors import UseCaseError
 from feature_checks.usecase import UseCase, list_usecases, load_usecase
 from tests.toy import write_text_usecase
 
+SHIPPED = Path(__file__).parents[2] / "usecases"
 CASES = {
     "invariance": [{"name": "casing", "pairs": [{"before": {"text": "a"}, "after": {"text": "A"}}]}],
     "directional": [
@@ -31,10 +34,42 @@ def usecase_with(folder: Path, cases: Any = None, recorded: Any = None) -> UseCa
 
 
 def test_every_shipped_use_case_has_cases_and_recordings_that_fit_it() -> None:
-    for name in list_usecases():
-        usecase = load_usecase(name)
-        load_cases(usecase)
-        load_recorded(usecase)
+    assert set(list_usecases(SHIPPED)) >= {"fraud", "support"}
+    for name in list_usecases(SHIPPED):
+        usecase = load_usecase(name, SHIPPED)
+        cases = load_cases(usecase)
+        assert cases.invariance
+        assert cases.directional
+        assert load_recorded(usecase)
+
+
+def test_a_pair_names_what_differs_from_the_usual(tmp_path: Path) -> None:
+    pairs = [{"before": {}, "after": {"text": "b"}}]
+    cases = load_cases(
+        usecase_with(tmp_path, cases={"usual": {"text": "a"}, "invariance": [{"name": "x", "pairs": pairs}]})
+    )
+    assert cases.invariance[0].pairs[0].before == {"text": "a"}
+    assert cases.invariance[0].pairs[0].after == {"text": "b"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda usual: usual.pop("night"), "feature 'night' is missing"),
+        (lambda usual: usual.update(amount=5.0), "'amount' is no feature"),
+    ],
+)
+def test_where_there_are_features_a_case_is_of_features(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], named: str
+) -> None:
+    root = tmp_path / "fraud"
+    shutil.copytree(SHIPPED / "fraud", root)
+    file = root / "contract" / "cases.yaml"
+    said = yaml.safe_load(file.read_text())
+    change(said["usual"])
+    file.write_text(yaml.safe_dump(said))
+    with pytest.raises(UseCaseError, match=named):
+        load_cases(load_usecase("fraud", tmp_path))
 
 
 def test_cases_and_recordings_come_out_as_written(tmp_path: Path) -> None:

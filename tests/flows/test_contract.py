@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from feature_checks.contract_cases import Cases, load_cases
+from feature_checks.contract_cases import Cases, Invariance, Pair, load_cases
 from feature_checks.usecase import UseCase, load_usecase
 from flows.contract import endpoints
 from flows.contract.data import data_checks
@@ -249,3 +249,23 @@ def test_the_signed_evidence_names_the_report_the_schema_and_the_hash_that_dvc_h
     raw = parcels.path("data/rows.csv").read_bytes()
     assert file["annotations"]["dvc_md5"] == hashlib.md5(raw).hexdigest()
     assert "Contract tests:" in (built / "package" / "model_card.md").read_text()
+
+
+def test_a_model_that_breaks_on_a_case_fails_it_and_stops_no_training(built: Path, parcels: UseCase) -> None:
+    subject = of_build(built, parcels)
+
+    class Breaks:
+        labels = subject.predictor.labels
+
+        def __init__(self) -> None:
+            self.probabilities = subject.predictor.probabilities
+
+        def predict(self, fields: Mapping[str, object]) -> Prediction:
+            if fields == {"text": "broken glass"}:
+                raise ValueError
+            return subject.predictor.predict(fields)
+
+    pair = Pair(before={"text": "broken glass"}, after={"text": "Broken glass"})
+    cases = Cases(invariance=(Invariance(name="casing", pairs=(pair,)),))
+    found = {one.name: one for one in data_checks(replace(subject, predictor=Breaks()), parcels, cases)}
+    assert not found["invariance: casing"].passed

@@ -74,6 +74,10 @@ def _learn(rows: Sequence[Mapping[str, Any]], truth: Sequence[str], labels: Sequ
     return Toy(labels, weights)
 
 
+def settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(params)
+
+
 def fit(rows: pd.DataFrame, usecase: Any, params: Mapping[str, Any], seed: int) -> FittedToy:
     inputs = list(usecase.input)
     fields = rows[inputs].to_dict("records")
