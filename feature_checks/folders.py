@@ -7,10 +7,14 @@ from pathlib import Path
 def folder_version(root: Path) -> str:
     """Hash of every file that shapes behaviour (all but `data/`): 12 hex digits, the config version."""
     digest = hashlib.sha256()
-    for file in shaping_files(root):
-        relative = file.relative_to(root).as_posix()
-        digest.update(relative.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    for relative, content in shaping_contents(root).items():
+        digest.update(relative.encode() + b"\0" + hashlib.sha256(content).digest())
     return digest.hexdigest()[:12]
+
+
+def shaping_contents(root: Path) -> dict[str, bytes]:
+    """Those files by their names below `root`, in the order in which the version hashes them."""
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in shaping_files(root)}
 
 
 def shaping_files(root: Path) -> list[Path]:

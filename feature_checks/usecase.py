@@ -69,6 +69,12 @@ class LocalSpec(Strict):
 class BudgetSpec(Strict):
     usd_per_day: float = Field(ge=0)
     usd_per_request: float = Field(ge=0)
+    shadow_usd_per_day: float | None = Field(default=None, ge=0)  # None: a tenth of usd_per_day
+
+    @property
+    def shadow(self) -> float:
+        """What copies to a candidate in shadow may cost a day, of all tenants together, in USD."""
+        return self.usd_per_day / 10 if self.shadow_usd_per_day is None else self.shadow_usd_per_day
 
 
 class CloudSpec(Strict):
@@ -223,8 +229,11 @@ def list_usecases(folder: Path | None = None) -> list[str]:
     return sorted(p.parent.name for p in (folder or usecases_dir()).glob("*/usecase.yaml"))
 
 
-def load_usecase(name: str, folder: Path | None = None) -> UseCase:
-    """Read and check one use case by name. Raises `UseCaseError`."""
+def load_usecase(name: str, folder: Path | None = None, *, with_data: bool = True) -> UseCase:
+    """Read and check one use case by name. Raises `UseCaseError`.
+
+    `with_data` False: of a copy that only serves, in which the data lies nowhere.
+    """
     base = folder or usecases_dir()
     root = base / name
     shown = _openable(root / "usecase.yaml")
@@ -241,7 +250,7 @@ def load_usecase(name: str, folder: Path | None = None) -> UseCase:
         raise UseCaseError(f"{shown}: {explain(error, UseCase)}") from None
     if usecase.name != name:
         raise UseCaseError(f"{shown}: name: expected '{name}' (the folder's name), got '{usecase.name}'")
-    _check_files(usecase, shown)
+    _check_files(usecase, shown, with_data)
     return usecase
 
 
@@ -251,8 +260,10 @@ def _openable(file: Path) -> str:
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
-def _check_files(usecase: UseCase, shown: str) -> None:
-    named: dict[str, str | None] = {"data.sample": usecase.data.sample, "access policy": "policy.cedar"}
+def _check_files(usecase: UseCase, shown: str, with_data: bool) -> None:
+    named: dict[str, str | None] = {"access policy": "policy.cedar"}
+    if with_data:
+        named["data.sample"] = usecase.data.sample
     for side, fields in (("input", usecase.input), ("output", usecase.output)):
         for name, spec in fields.items():
             named[f"{side}.{name}.values"] = spec.values

@@ -10,6 +10,7 @@ RegistryError
 ├── TrustInvalid          the trust policy or the revocations cannot be read: file, key, what was expected
 ├── MoveRefused           an alias that was moved in MLflow, and for which no signed promotion vouches
 │   └── MoveOvertaken     it was promoted once, and a newer promotion was accepted here since
+├── ConfigRefused         a configuration's copy is missing, unsigned, altered or too large
 ├── BundleInvalid         the list of models inside a bento is missing or of another form
 ├── PromotionRefused      the gate is shut, or what is asked cannot be promoted: says which and why
 ├── PromotionRaced        another promotion of the same model was first: look again, then decide
@@ -69,6 +70,10 @@ class MoveRefused(RegistryError):
 
 class MoveOvertaken(MoveRefused):
     """The promotion is genuine, and a newer one was accepted on this machine since."""
+
+
+class ConfigRefused(RegistryError):
+    """A configuration's signed copy is missing, unsigned, altered, revoked or too large; it serves nobody."""
 
 
 class BundleInvalid(RegistryError):

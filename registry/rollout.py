@@ -6,7 +6,7 @@ promoted, aborted (by a person, or because its numbers mean nothing) or rolled b
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +33,9 @@ class State(StrEnum):
     ABORTED = "aborted"
     ROLLED_BACK = "rolled_back"
 
+
+Mode = Literal["full", "canary", "shadow"]
+"""`full`: shadow first, then canary; `canary`: without shadow; `shadow`: no further by itself."""
 
 ENDED = frozenset({State.PROMOTED, State.ABORTED, State.ROLLED_BACK})
 
@@ -66,6 +69,7 @@ class Rollout(BaseModel):
     component: Component
     stable: Version
     candidate: Version
+    mode: Mode = "full"
     steps: tuple[float, ...] = DEFAULT_STEPS
     guard: Guard = DEFAULT_GUARD
     state: State = State.SHADOW
@@ -93,6 +97,11 @@ class Rollout(BaseModel):
         if self.state is State.PROMOTED:
             return 100.0
         return 0.0 if self.ended or self.step == SHADOW_STEP else self.steps[self.step]
+
+    @property
+    def next_percent(self) -> float:
+        """The share that the next step gives the candidate."""
+        return self.steps[self.step + 1] if self.step + 1 < len(self.steps) else 100.0
 
 
 class Record(BaseModel):
@@ -202,7 +211,7 @@ def _change(rollout: Rollout, asked: Move) -> dict[str, Any] | None:
         )
     if asked is not Move.ADVANCE:
         return {"state": _REACHED[asked]}
-    if rollout.state is State.PAUSED:
+    if rollout.state is State.PAUSED and not (rollout.mode == "shadow" and rollout.step == SHADOW_STEP):
         raise RolloutRefused(f"advance: the rollout of {rollout.component} is paused; resume it first")
     if rollout.step + 1 == len(rollout.steps):
         return {"state": State.PROMOTED}

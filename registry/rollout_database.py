@@ -1,7 +1,8 @@
 """The database of rollouts: its tables, how it is opened, and how an older form of it is migrated.
 
 SQLite or PostgreSQL. Form 1 held rollouts and their records; form 2 adds what workers counted, and kill
-switches; form 3 adds changes of thresholds.
+switches; form 3 adds changes of thresholds;
+form 4 adds signed copies of configurations.
 """
 
 import fcntl
@@ -33,7 +34,7 @@ from sqlalchemy.pool import NullPool
 from registry.rollout_errors import RolloutsUnavailable
 from registry.settings import RegistrySettings
 
-FORM = 3
+FORM = 4
 BUSY_TIMEOUT_S = 5.0
 
 _metadata = MetaData()
@@ -95,6 +96,13 @@ THRESHOLDS = Table(
     Column("use_case", String(64), primary_key=True),
     Column("number", Integer, primary_key=True),  # every change is kept; the last one holds
     Column("value", Text, nullable=False),
+)
+CONFIGS = Table(
+    "rollout_configs",
+    _metadata,
+    Column("use_case", String(64), primary_key=True),
+    Column("version", String(64), primary_key=True),
+    Column("value", Text, nullable=False),  # as registry/config_packages.py has it, signature and all
 )
 _form = Table("rollouts_form", _metadata, Column("form", Integer, primary_key=True))
 

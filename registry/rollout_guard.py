@@ -13,8 +13,10 @@ _STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, all
 class RateMetric(BaseModel):
     """A share of requests (errors, fallbacks, wrong answers). `margin`: in absolute share.
 
-    Where `required` is false, no step waits for it: it can only show that the candidate is worse. Right for
-    the correctness of reviewed samples, of which there are few.
+    Where `required` is false, no step waits for it: it can only show that the candidate is worse. With
+    `required_beyond_percent`, a step to more than that share of requests waits for it all the same.
+    `over_steps`: the evidence of all steps counts together, since it comes late and seldom, as that of
+    reviewed samples does. `min_samples`: of each side; the guard's own where it is None.
     """
 
     model_config = _STRICT
@@ -23,6 +25,9 @@ class RateMetric(BaseModel):
     name: Name
     margin: float = Field(default=0.01, gt=0, lt=1)
     required: bool = True
+    required_beyond_percent: float | None = Field(default=None, ge=0, lt=100)
+    over_steps: bool = False
+    min_samples: int | None = Field(default=None, ge=1)
 
 
 class LatencyMetric(BaseModel):
@@ -105,13 +110,27 @@ class Guard(BaseModel):
         return math.log(1 / self.alpha)
 
 
+WRONG = RateMetric(
+    name="wrong", margin=0.05, required=False, required_beyond_percent=50, over_steps=True, min_samples=30
+)
+"""What reviewers and feedback said: few, and late. More than half of all requests are not given to a
+candidate of whose correctness nobody has said anything."""
+
 DEFAULT_GUARD = Guard(
     metrics=(
         RateMetric(name="errors"),
         RateMetric(name="validator_failures", margin=0.02),
         RateMetric(name="fallbacks", margin=0.02),
         LatencyMetric(name="latency"),
-        RateMetric(name="wrong", margin=0.05, required=False),
+        WRONG,
     )
 )
-"""For a rollout that says nothing else; `wrong` is what reviewers and feedback said."""
+"""For a rollout that says nothing else."""
+
+
+def with_cost(guard: Guard, bound_usd: float) -> Guard:
+    """The same, which also rolls back for cost. `bound_usd`: what one request may cost at most."""
+    if bound_usd <= 0:
+        return guard
+    cost = CostMetric(name="cost", bound_usd=bound_usd, margin_usd=bound_usd / 20, required=False)
+    return guard.model_copy(update={"metrics": (*guard.metrics, cost)})

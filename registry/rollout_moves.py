@@ -20,8 +20,11 @@ def follow(kept: Rollouts, rollout: Rollout, verdict: Verdict, *, by: str, at_s:
         return None
     if rollout.state is State.PAUSED and verdict.outcome in (Outcome.ADVANCE, Outcome.PAUSE):
         return None
+    asked, reason = MOVE_FOR[verdict.outcome], verdict.reason
+    if asked is Move.ADVANCE and rollout.mode == "shadow" and rollout.shadowing:
+        asked, reason = Move.PAUSE, f"shadow passed ({reason}); a person takes the first step by `promote`"
     numbers = {"findings": [asdict(f) for f in verdict.findings], "p_mismatch": verdict.p_mismatch}
-    moved = move(rollout, MOVE_FOR[verdict.outcome], by=by, reason=verdict.reason, at_s=at_s, numbers=numbers)
+    moved = move(rollout, asked, by=by, reason=reason, at_s=at_s, numbers=numbers)
     if moved is None:
         return None
     after, record = moved

@@ -5,6 +5,7 @@ that is off: stop, since its numbers mean nothing. Sources of the formulas: `seq
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -54,14 +55,18 @@ def judge(
     settled: Period,
     elapsed_s: float,
     frozen: bool = False,
+    next_percent: float = 0.0,
+    earlier: Sequence[tuple[Period, Period]] = (),
 ) -> Verdict:
     """The verdict on one step.
 
     `weight_percent` is the candidate's share of live traffic (0 in shadow, where both sides see the same
     requests), `steps` how many steps of this rollout are judged in all, `whole` what was seen since the step
     began, `settled` the same without its first `novelty_s` seconds, `elapsed_s` the step's age, `frozen`
-    whether the error budget is used up. Rates speak against a candidate from its first request; latency and
-    cost only when settled, since caches begin cold.
+    whether the error budget is used up, `next_percent` the share that the next step would give, `earlier`
+    the periods (whole, settled) of this rollout's steps before, for metrics that count `over_steps`. Rates
+    speak against a candidate from its first request; latency and cost only when settled, since caches begin
+    cold.
     """
     mismatch = _mismatch(weight_percent, whole)
     p_mismatch = _p(mismatch)
@@ -70,7 +75,7 @@ def judge(
         return Verdict(Outcome.STOP, reason, (), p_mismatch)
     if weight_percent >= 100:
         return _alone(guard, settled, elapsed_s, frozen, p_mismatch)
-    findings = tuple(_finding(metric, whole, settled) for metric in guard.metrics)
+    findings = tuple(_finding(metric, whole, settled, earlier) for metric in guard.metrics)
 
     def verdict(outcome: Outcome, reason: str) -> Verdict:
         return Verdict(outcome, reason, findings, p_mismatch)
@@ -78,7 +83,7 @@ def judge(
     limit = math.exp(-guard.log_worse_bound(steps))
     if worse := [f"{f.metric} (p = {f.p_worse:.2g})" for f in findings if f.p_worse <= limit]:
         return verdict(Outcome.ROLL_BACK, f"worse than stable beyond its margin: {', '.join(worse)}")
-    if waits := _waits_for(guard, findings, elapsed_s):
+    if waits := _waits_for(guard, findings, elapsed_s, next_percent):
         if elapsed_s >= guard.step_limit_s:
             return verdict(Outcome.PAUSE, f"undecided at the time limit: {waits}")
         return verdict(Outcome.HOLD, waits)
@@ -101,16 +106,33 @@ def _alone(guard: Guard, settled: Period, elapsed_s: float, frozen: bool, p_mism
     return Verdict(Outcome.ADVANCE, "passed every comparison, and everybody has it", (), p_mismatch)
 
 
-def _waits_for(guard: Guard, findings: tuple[Finding, ...], elapsed_s: float) -> str | None:
+def _waits_for(
+    guard: Guard, findings: tuple[Finding, ...], elapsed_s: float, next_percent: float
+) -> str | None:
     if elapsed_s < guard.novelty_s:
         return f"the first {guard.novelty_s:g} s do not count for a candidate"
-    required = [f for m, f in zip(guard.metrics, findings, strict=True) if m.required]
-    if few := [f.metric for f in required if min(f.n_candidate, f.n_stable) < guard.min_samples]:
+    both = list(zip(guard.metrics, findings, strict=True))
+    required = [(m, f) for m, f in both if m.required]
+    if few := [f.metric for m, f in required if _few(f, guard.min_samples)]:
         return f"fewer than {guard.min_samples} samples of {', '.join(few)}"
     bound = math.exp(-guard.log_pass_bound)
-    if open_ := [f.metric for f in required if f.p_not_worse > bound]:
+    if open_ := [f.metric for _, f in required if f.p_not_worse > bound]:
         return f"not yet known whether worse: {', '.join(open_)}"
+    late = ((m, f) for m, f in both if not m.required and isinstance(m, RateMetric))
+    for metric, finding in late:
+        beyond = metric.required_beyond_percent
+        few_ = _few(finding, metric.min_samples or guard.min_samples)
+        if beyond is not None and next_percent > beyond and (few_ or finding.p_not_worse > bound):
+            return (
+                f"nobody gets more than {beyond:g} % without evidence of '{metric.name}': seen "
+                f"{finding.n_stable} of stable, {finding.n_candidate} of the candidate; feedback and reviews "
+                "bring more, or a person decides by `promote`"
+            )
     return None
+
+
+def _few(finding: Finding, wanted: int) -> bool:
+    return min(finding.n_candidate, finding.n_stable) < wanted
 
 
 def _mismatch(weight_percent: float, whole: Period) -> float:
@@ -119,13 +141,21 @@ def _mismatch(weight_percent: float, whole: Period) -> float:
     return log_mismatch(whole.stable.keys, whole.candidate.keys, weight_percent / 100)
 
 
-def _finding(metric: Metric, whole: Period, settled: Period) -> Finding:
-    against = whole if isinstance(metric, RateMetric) else settled
-    worse, _ = _logs(metric, against)
-    _, not_worse = _logs(metric, settled)
-    stable, candidate = (
-        _of(s.metrics.get(metric.name), metric).n for s in (settled.stable, settled.candidate)
-    )
+def _finding(
+    metric: Metric, whole: Period, settled: Period, earlier: Sequence[tuple[Period, Period]]
+) -> Finding:
+    """Evidence over steps is multiplied: each step's is worth at most one on average, whatever the others
+    saw, so that their product is too; and no step's mix of requests is compared with another's."""
+    periods = [(whole, settled)]
+    if isinstance(metric, RateMetric) and metric.over_steps:
+        periods += earlier
+    worse = not_worse = 0.0
+    stable = candidate = 0
+    for all_, late in periods:
+        worse += _logs(metric, all_ if isinstance(metric, RateMetric) else late)[0]
+        not_worse += _logs(metric, late)[1]
+        stable += _of(late.stable.metrics.get(metric.name), metric).n
+        candidate += _of(late.candidate.metrics.get(metric.name), metric).n
     return Finding(metric.name, stable, candidate, p_worse=_p(worse), p_not_worse=_p(not_worse))
 
 

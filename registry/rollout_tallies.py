@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
-from registry.rollout import Rollout
+from registry.rollout import SHADOW_STEP, Rollout
 from registry.rollout_database import BUDGETS, COUNTS, KEYS, RolloutDatabase
 from registry.rollout_evidence import Amounts, Latencies, Measured, Period, Rate, Side
 
@@ -82,10 +82,11 @@ class RolloutTallies:
                 _replace(connection, BUDGETS, key, sums)
             _add_keys(connection, counted.sticky)
 
-    def period(self, rollout: Rollout) -> tuple[Period, Period]:
-        """What both sides showed since the step began: whole, and settled."""
-        of = (COUNTS.c.rollout == rollout.id) & (COUNTS.c.step == rollout.step_id)
-        keys_of = (KEYS.c.rollout == rollout.id) & (KEYS.c.step == rollout.step_id)
+    def period(self, rollout: Rollout, step_id: str | None = None) -> tuple[Period, Period]:
+        """What both sides showed since the step began: whole, and settled. This step's, or a named one's."""
+        step_id = step_id or rollout.step_id
+        of = (COUNTS.c.rollout == rollout.id) & (COUNTS.c.step == step_id)
+        keys_of = (KEYS.c.rollout == rollout.id) & (KEYS.c.step == step_id)
         with self._database.connected() as connection:
             rows = connection.execute(select(COUNTS.c.variant, COUNTS.c.settled, COUNTS.c.value).where(of))
             found = [(variant, settled, json.loads(value)) for variant, settled, value in rows]
@@ -98,6 +99,18 @@ class RolloutTallies:
             Period(whole["stable"], whole["candidate"]),
             Period(settled["stable"], settled["candidate"]),
         )
+
+    def earlier(self, rollout: Rollout) -> list[tuple[Period, Period]]:
+        """The same of this rollout's steps before, those in shadow left out."""
+        query = select(COUNTS.c.step).where(COUNTS.c.rollout == rollout.id).distinct()
+        with self._database.connected() as connection:
+            steps = sorted(step for (step,) in connection.execute(query))
+        shadow = f"{SHADOW_STEP}@"
+        return [
+            self.period(rollout, step)
+            for step in steps
+            if step != rollout.step_id and not step.startswith(shadow)
+        ]
 
     def frozen(self, use_case: str, day: str) -> bool:
         """Is the use case's error budget of that day (UTC, ISO 8601) used up?"""

@@ -66,6 +66,8 @@ def tick(kept: Rollouts, *, by: str, at_s: float) -> list[Ticked]:
             settled=settled,
             elapsed_s=max(0.0, at_s - rollout.step_since_s),
             frozen=frozen,
+            next_percent=rollout.next_percent,
+            earlier=tallies.earlier(rollout),
         )
         record = follow(kept, rollout, verdict, by=by, at_s=at_s)
         if record is not None:

@@ -118,6 +118,13 @@ class Catalogue:
         """The local model of a use case, or None when there is none now."""
         return self._local(self.current[name].usecase)
 
+    def candidate(
+        self, usecase: UseCase, beside: Iterable[str] = (), *, shadow: bool = False
+    ) -> PreparedUseCase:
+        """A rollout's candidate, prepared as others are, with guards of its own. Raises `ConfigError`."""
+        guards = self._guards.of_shadow() if shadow else self._guards.of_candidate(beside)
+        return self._prepare(usecase, guards)
+
     def describe(self) -> dict[str, dict[str, object]]:
         """What readiness tells of each use case: versions, and what is missing with the way to get it."""
         found = {name: self._describe(one) for name, one in self.current.items()}
@@ -131,14 +138,14 @@ class Catalogue:
             self._shelf.refresh()
         return self._prepare(usecase)
 
-    def _prepare(self, usecase: UseCase) -> PreparedUseCase:
+    def _prepare(self, usecase: UseCase, guards: Guards | None = None) -> PreparedUseCase:
         prepared = prepare(
             usecase,
             policy=self._policy(usecase),
             detector=self._detector,
             local=self._local(usecase),
             endpoints=self._endpoints,
-            guards=self._guards,
+            guards=guards or self._guards,
             shelf=self._answers,
             histories=self._histories,
             clock=self._event_clock,

@@ -1,5 +1,6 @@
 """The breakers, budgets and raised thresholds of one worker, and the store it shares with its siblings."""
 
+import copy
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -17,7 +18,9 @@ from services.targets.answer_schema import AnswerSchema
 from services.targets.chat import Chat
 from services.targets.cloud import CloudTarget
 from services.targets.guarded import GuardedTarget, limits_of
+from services.targets.local import never_short
 from services.targets.prompt import Prompt
+from services.targets.shadowed import ShadowTarget
 from services.values import Envelope
 
 
@@ -54,9 +57,27 @@ class Guards:
         )
         self.budgets = Budgets(store, clock=clock)
         self.thresholds = RaisedThresholds()
+        self._candidate = False
+        self._beside: frozenset[str] = frozenset()
+        self._made_of: type[GuardedTarget] = GuardedTarget
+
+    def of_candidate(self, beside: Iterable[str]) -> "Guards":
+        """The same for a rollout's candidate, beside whose endpoints stable asks these. It shares everything,
+        and is not to be closed."""
+        same = copy.copy(self)
+        same._candidate, same._beside = True, frozenset(beside)
+        return same
+
+    def of_shadow(self) -> "Guards":
+        """The same for a candidate in shadow: money of its own, and no word to the breakers."""
+        same = self.of_candidate(())
+        same._made_of = ShadowTarget
+        return same
 
     def short(self, usecase: UseCase) -> Callable[[Envelope], bool]:
         """Whether the day's budget of a request's tenant is nearly or wholly used up."""
+        if self._made_of is ShadowTarget:
+            return never_short
         limits = limits_of(usecase)
 
         def is_short(envelope: Envelope) -> bool:
@@ -79,14 +100,16 @@ class Guards:
         self, cloud: CloudTarget, endpoint: Chat, prompt: Prompt, schema: AnswerSchema, usecase: UseCase
     ) -> GuardedTarget:
         """`cloud`, guarded. Raises `ConfigError` for a budget that is no amount."""
-        return GuardedTarget(
+        return self._made_of(
             cloud,
-            endpoint.name,
-            endpoint.prices,
-            prompt,
-            schema,
-            usecase,
-            self.breakers,
-            self.budgets,
-            self._on_settled,
+            endpoint=endpoint.name,
+            prices=endpoint.prices,
+            prompt=prompt,
+            schema=schema,
+            usecase=usecase,
+            breakers=self.breakers,
+            budgets=self.budgets,
+            on_settled=self._on_settled,
+            candidate=self._candidate,
+            quiet=endpoint.name in self._beside,
         )

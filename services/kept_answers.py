@@ -88,6 +88,8 @@ class AnswerShelf:
         keeping = self._keeping.get(envelope.use_case)
         if keeping is None or len(self._tasks) >= _AT_ONCE:
             return
+        if any(record.variant == "candidate" for record in outcome.variants):
+            return  # what a candidate says is nobody's to have later, when it may have been rolled back
         route, output = outcome.route or "", outcome.output
         key = _key(envelope, outcome.versions["config"])
         keep_s = keeping.seconds(envelope.tags)

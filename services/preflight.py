@@ -15,24 +15,12 @@ from registry.errors import RegistryError
 from registry.settings import RegistrySettings
 from services.bootstrap import Edges, bootstrap
 from services.catalogue import load_usecases, local_models
-from services.detection import kinds_of
+from services.detection import FindsNothing, kinds_of
 from services.errors import ServiceError
 from services.model_sync import not_placed, sync
-from services.privacy.detect import Detector
-from services.privacy.kinds import Span
 from services.settings import ServiceSettings, load_settings
 from services.state.api_keys import ApiKeys
 from services.state.database import Database
-
-
-class _FindsNothing(Detector):
-    """The recognisers take seconds to import; a use case can only be wrong about what they are called."""
-
-    def __init__(self, kinds: tuple[str, ...]) -> None:
-        super().__init__((), (), (), (), (), kinds=kinds)
-
-    def scan(self, text: str) -> list[Span]:
-        return []
 
 
 def main() -> int:
@@ -41,7 +29,7 @@ def main() -> int:
         settings = load_settings()
         refused = unpack_models(settings)
         problem = fetch_models(settings)
-        detector = _FindsNothing(kinds_of(settings))
+        detector = FindsNothing(kinds_of(settings))
         readiness = bootstrap(settings, Edges(detector=detector)).readiness()
         with Database(settings.state_db) as database:
             has_keys = bool(ApiKeys(database).list())

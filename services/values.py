@@ -184,6 +184,7 @@ class VariantRecord:
     version: str
     why: str
     failed: str | None = None
+    how: str | None = None  # a `targets.variant.How`: what `failed` counts as
 
     @property
     def plain(self) -> dict[str, str | None]:

@@ -13,6 +13,7 @@ ROOMS = (
     "registry.cli",
     "flows.promotion_cli",  # needs the use case, and adds to the group of the one before
     "registry.rollout_cli",
+    "services.rollout_cli",  # likewise
     "flows.rollout_cli",  # likewise
     "registry.switches_cli",
     "feature_checks.cli",

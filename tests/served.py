@@ -1,6 +1,6 @@
 """The whole API in the test's own process: real pipeline, journal and receipts; fakes at the edges."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,14 +117,21 @@ def all_bytes(folder: Path) -> bytes:
 
 @asynccontextmanager
 async def served(
-    home: Path, confidence: float = 0.99, versions: FakeVersions | None = None, **settings: Any
+    home: Path,
+    confidence: float = 0.99,
+    versions: FakeVersions | None = None,
+    chat: FakeChat | None = None,
+    more: Mapping[str, FakeChat] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Served]:
-    """The API with the shipped use case, a local model of that confidence, and one fake endpoint."""
+    """The API with the shipped use case, a local model of that confidence, one fake endpoint, and `more`."""
     usecase = support()
     predictor = FakePredictor(usecase.labels, usecase.labels[0], confidence)
-    chat = FakeChat(prices=Prices.from_usd(0.1, 0.2, 0.05))  # within the use case's usd_per_request
+    chat = chat or FakeChat(prices=Prices.from_usd(0.1, 0.2, 0.05))  # within the use case's usd_per_request
     placed, policy = FakePlaced(predictor), FakePolicy()
-    edges = Edges(placed=placed, endpoints={"primary": chat}, policy=lambda _: policy, versions=versions)
+    edges = Edges(
+        placed=placed, endpoints={"primary": chat, **(more or {})}, policy=lambda _: policy, versions=versions
+    )
     configured = load_settings(home=home, **{"usecases_dir": REPOSITORY / "usecases", **settings})
     api = Api()
     async with bootstrap(configured, edges) as runtime:

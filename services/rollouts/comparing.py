@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,16 +48,51 @@ def compare(
     candidate = {"errors": failed, "validator_failures": refused, "fallbacks": not given}
     if not (isinstance(said, Answer) and given and answered and outcome.output is not None):
         return Compared(given == answered and not failed, None, stable, candidate)
+    agrees, likeness = same_answer(label, outcome.output, said.output, approved=True)
+    return Compared(agrees, likeness, stable, candidate)
+
+
+def compare_plans(
+    label: str,
+    outcome: Outcome,
+    mine: Sequence[AttemptRecord],
+    tried: Sequence[AttemptRecord],
+    given: Answer | None,
+    approved: bool,
+) -> Compared:
+    """The same of a whole plan, or of all that it asks of cloud models. `mine` is what stable tried of that,
+    `tried` what the candidate did; `given` passed the candidate's validators. `approved`: both are texts that
+    the team wrote, and not a model's."""
+    answered = any(a.outcome == "answered" for a in mine)
+    stable, candidate = (
+        {
+            "errors": any(a.outcome == "failed" for a in attempts),
+            "validator_failures": any(a.outcome == "refused" for a in attempts),
+            "fallbacks": not any(a.outcome == "answered" for a in attempts),
+        }
+        for attempts in (mine, tried)
+    )
+    if given is None or not answered or outcome.output is None:
+        return Compared((given is not None) == answered, None, stable, candidate)
+    agrees, likeness = same_answer(label, outcome.output, given.output, approved=approved)
+    return Compared(agrees, likeness, stable, candidate)
+
+
+def same_answer(
+    label: str, one: Mapping[str, object], other: Mapping[str, object], *, approved: bool
+) -> tuple[bool, float]:
+    """Do two answers agree, and how alike are their texts? Two models never write the same words: of their
+    texts the label alone must agree, and the likeness is told."""
     likeness = min(
         (
-            text_likeness(value, str(said.output.get(name, "")))
-            for name, value in outcome.output.items()
+            text_likeness(value, str(other.get(name, "")))
+            for name, value in one.items()
             if isinstance(value, str) and name != label
         ),
         default=1.0,
     )
-    same = outcome.output.get(label) == said.output.get(label)
-    return Compared(same and likeness >= ALIKE, likeness, stable, candidate)
+    same = one.get(label) == other.get(label)
+    return same and (likeness >= ALIKE or not approved), likeness
 
 
 def text_likeness(one: str, other: str) -> float:

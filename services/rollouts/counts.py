@@ -16,6 +16,7 @@ from registry.rollout import Rollout
 from registry.rollout_evidence import Amounts, Latencies, Measured, Rate, Side
 from registry.rollout_tallies import Counted, Spent, Sticky, Tally
 from services.synthesis import Outcome
+from services.targets.variant import How
 from services.values import AttemptRecord, Envelope, VariantRecord
 from services.variants import Variant, Why
 
@@ -94,8 +95,8 @@ class RolloutCounts:
                 )  # fmt: skip
             steps[rollout.id] = held
         self._steps, self._allowed = steps, allowed
-        current = {(step.rollout, step.id) for step in steps.values()}
-        gone = [key for key in self._sums if key[:2] not in current and key not in self._dirty]
+        # sums of steps that are over stay while their rollout lives: what is said of their answers comes late
+        gone = [key for key in self._sums if key[0] not in steps and key not in self._dirty]
         for key in gone:
             del self._sums[key]
 
@@ -111,7 +112,8 @@ class RolloutCounts:
                 self._count(self._of(step, record.variant), record, mine, outcome)
 
     def compared(self, rollout: str, step_id: str, sides: Mapping[str, Mapping[str, Any]]) -> None:
-        """One request that both sides answered, in shadow: variant -> name -> hit, or latency in ms."""
+        """One request that both sides answered, in shadow: variant -> name -> hit, cost in USD, or latency in
+        ms."""
         step = self._steps.get(rollout)
         if step is None or step.id != step_id:
             return
@@ -120,15 +122,22 @@ class RolloutCounts:
             for name, value in shown.items():
                 if isinstance(value, bool):
                     sums.rate(name, value)
+                elif name == "cost":
+                    sums.amount(name, value)
                 else:
                     sums.latency(name, value)
 
     def judged(self, record: Mapping[str, Any], correct: bool) -> None:
         """What feedback or a review said of a journalled decision."""
         for one in record.get("rollouts", ()):
-            step = self._counting(one["rollout"], one["step"], one["why"])
-            if step is not None and not step.shadow and not one["failed"]:
-                self._of(step, one["variant"]).rate("wrong", not correct)
+            step = self._steps.get(one["rollout"])
+            if step is None or one["why"] != Why.WEIGHT or one["failed"]:
+                continue
+            if step.id == one["step"]:
+                if not step.shadow:
+                    self._of(step, one["variant"]).rate("wrong", not correct)
+            else:
+                self._late(step.rollout, one["step"], one["variant"]).rate("wrong", not correct)
 
     def take(self) -> Counted | None:
         """What changed since it was last `written`; None where nothing did."""
@@ -157,6 +166,12 @@ class RolloutCounts:
         self._dirty.add(key)
         return self._sums.setdefault(key, _Sums())
 
+    def _late(self, rollout: str, step_id: str, variant: str) -> _Sums:
+        """Of a step that is over; it lasted longer than its first seconds, or nobody would have moved it."""
+        key = (rollout, step_id, variant, True)
+        self._dirty.add(key)
+        return self._sums.setdefault(key, _Sums())
+
     def _key(self, step: _Step, variant: str, envelope: Envelope) -> None:
         if step.keys >= MAX_KEYS:
             return
@@ -172,10 +187,13 @@ class RolloutCounts:
 
     def _count(self, sums: _Sums, record: VariantRecord, mine: list[AttemptRecord], outcome: Outcome) -> None:
         failed = record.failed is not None and record.variant == Variant.CANDIDATE
-        sums.rate("errors", failed or any(attempt.outcome == "failed" for attempt in mine))
-        sums.rate("validator_failures", any(attempt.outcome == "refused" for attempt in mine))
+        how = record.how if failed else None
         answered = any(a.outcome == "answered" and a.target not in STAND_INS for a in mine)
         sums.rate("fallbacks", failed or not answered)
+        if all(attempt.outcome in NOT_ASKED for attempt in mine):
+            return  # not let, or not set up here: nothing else is known of it
+        sums.rate("errors", how == How.HARD or any(attempt.outcome == "failed" for attempt in mine))
+        sums.rate("validator_failures", how == How.REFUSED or any(a.outcome == "refused" for a in mine))
         sums.latency("latency", sum(attempt.latency_ms for attempt in mine))
         costs = [attempt.cost_usd for attempt in mine if attempt.cost_usd is not None]
         if len(costs) == len(mine):
@@ -199,5 +217,7 @@ def _mine(component: str, attempts: Iterable[AttemptRecord]) -> list[AttemptReco
     part = component.partition("/")[2]
     if part == "config":
         return list(attempts)
-    found = [a for a in attempts if a.target.partition("/")[0] == part and a.outcome not in NOT_ASKED]
-    return found or None
+    found = [a for a in attempts if a.target.partition("/")[0] == part]
+    asked = [a for a in found if a.outcome not in NOT_ASKED]
+    # where one side alone may be asked, as of endpoints in two regions, the other has not answered
+    return asked or (found if part == "cloud" else None) or None

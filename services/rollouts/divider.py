@@ -3,17 +3,23 @@
 Needs no state: the sides were made ready before (`watch.py`), and assignment is a hash (`variants.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from feature_checks.usecase import UseCase
 from services.prepared import PreparedUseCase
 from services.rollouts.cutoff import Cutoff
 from services.targets import Target
 from services.targets.variant import VariantTarget
 from services.values import Call, Envelope, VariantRecord
 from services.variants import Assignment, Exposure, Variant, Why, assign, sticky_key
-from services.verify import ALWAYS
+
+STAND_INS = frozenset({"stale", "safe_default"})
+"""What answers when nothing else does: nothing stands behind it."""
+
+
+NOTHING: Mapping[str, str] = {}
 
 
 class Side(Protocol):
@@ -23,18 +29,32 @@ class Side(Protocol):
 
 
 class TargetSide:
-    """A side that is other targets in the same plan: a local model, or cloud models."""
+    """A side that is another target in the same plan: a local model."""
 
-    def __init__(self, targets: Mapping[str, Target]) -> None:
-        self.targets = targets
+    def __init__(self, make: Callable[[UseCase], Mapping[str, Target]], usecase: UseCase) -> None:
+        """`make` builds the targets for a configuration; `usecase` is the one that is served."""
+        self._make = make
+        self.targets = make(usecase)
+        self._made = [(usecase, self.targets)]
         self._last: tuple[PreparedUseCase, PreparedUseCase] | None = None
 
     def of(self, prepared: PreparedUseCase) -> PreparedUseCase:
         """Made once for each use case as it is served, and not for each request."""
         last = self._last
         if last is None or last[0] is not prepared:
-            last = self._last = prepared, replace(prepared, targets={**prepared.targets, **self.targets})
+            targets = self.under(prepared.usecase)
+            last = self._last = prepared, replace(prepared, targets={**prepared.targets, **targets})
         return last[1]
+
+    def under(self, usecase: UseCase) -> Mapping[str, Target]:
+        """The targets as they answer under a configuration, which another rollout may have as its candidate.
+        Raises `ConfigError` the first time that they do not fit it."""
+        for made, targets in self._made:
+            if made is usecase:
+                return targets
+        targets = self._make(usecase)
+        self._made = [(usecase, targets), *self._made[:1]]
+        return targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +72,14 @@ class Exposed:
 class Divided:
     """One request's use case, as its sides answer it."""
 
-    def __init__(self, prepared: PreparedUseCase) -> None:
+    def __init__(self, prepared: PreparedUseCase, killed_targets: Mapping[str, str] = NOTHING) -> None:
         self.prepared = prepared
+        self._killed_targets = killed_targets
         self._assigned: list[tuple[Assignment, str, list[VariantTarget]]] = []
 
     def records(self) -> tuple[VariantRecord, ...]:
         """For journal and receipt, once all is answered."""
-        return tuple(
-            VariantRecord(
-                one.component, one.rollout, step, one.variant, one.version, one.why,
-                next((target.failed for target in tried if target.failed), None),
-            )
-            for one, step, tried in self._assigned
-        )  # fmt: skip
+        return tuple(_record(one, step, tried) for one, step, tried in self._assigned)
 
     def take(self, exposed: Exposed, call: Call, *, killed: frozenset[str]) -> None:
         """Assign this call a side of one more rollout."""
@@ -74,6 +89,8 @@ class Divided:
         tried: list[VariantTarget] = []
         if found.variant is Variant.CANDIDATE and exposed.candidate is not None:
             candidate = exposed.candidate.of(self.prepared)
+            if self._killed_targets:  # nothing that was killed may answer in a candidate's place either
+                stable = replace(stable, closed=_Closed(self._killed_targets, stable))
             self.prepared = _with_fallback(candidate, stable, exposed.cutoff, tried)
         else:
             self.prepared = stable
@@ -101,7 +118,7 @@ class Divider:
 
     def divide(self, prepared: PreparedUseCase, call: Call) -> Divided:
         """This call's use case, as its sides answer."""
-        divided = Divided(prepared)
+        divided = Divided(prepared, self.killed_targets)
         for exposed in self.exposed:
             divided.take(exposed, call, killed=self.killed)
         if self.killed_targets:
@@ -126,21 +143,44 @@ def _stable(exposure: Exposure, why: Why) -> Assignment:
     return Assignment(exposure.component, exposure.rollout, Variant.STABLE, exposure.stable, why)
 
 
+def _record(one: Assignment, step: str, tried: list[VariantTarget]) -> VariantRecord:
+    bad = next((target for target in tried if target.failed), None)
+    failed, how = (bad.failed, bad.how) if bad else (None, None)
+    return VariantRecord(
+        one.component, one.rollout, step, one.variant, one.version, one.why, failed, how
+    )  # fmt: skip
+
+
 def _with_fallback(
     candidate: PreparedUseCase, stable: PreparedUseCase, cutoff: Cutoff, tried: list[VariantTarget]
 ) -> PreparedUseCase:
     """The candidate's use case, in which stable's targets stand behind those that differ."""
-    schema = next((validator for validator in candidate.validators if validator.name == ALWAYS), None)
     targets = dict(candidate.targets)
+    wrapped: dict[str, VariantTarget] = {}
 
     def permits(target: Target, envelope: Envelope) -> bool:
         return stable.permits(target, envelope).allowed
 
     for name, target in candidate.targets.items():
-        behind = stable.targets.get(name)
-        if behind is target:
+        behind = _behind(name, stable)
+        if name in STAND_INS or (behind and behind[0] is target):
             continue
-        wrapped = VariantTarget(target, behind, cutoff, schema, permits)
-        tried.append(wrapped)
-        targets[name] = wrapped
-    return replace(candidate, targets=targets)
+        wrapped[name] = VariantTarget(target, behind, cutoff, candidate.validators, permits, stable.closed)
+        for one in behind:
+            targets.setdefault(one.name, one)  # it may be the one that answers, and is looked up by its name
+    tried.extend(wrapped.values())
+
+    def closed(name: str, envelope: Envelope) -> str | None:
+        why = candidate.closed(name, envelope)
+        return None if why and name in wrapped and wrapped[name].stands_in(envelope) else why
+
+    return replace(candidate, targets={**targets, **wrapped}, closed=closed)
+
+
+def _behind(name: str, stable: PreparedUseCase) -> tuple[Target, ...]:
+    """Stable's target of that name; for an endpoint that stable does not have, its endpoints in order."""
+    if (same := stable.targets.get(name)) is not None:
+        return (same,)
+    if not name.startswith("cloud/"):
+        return ()
+    return tuple(t for n, t in stable.targets.items() if n.startswith("cloud/"))

@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import Callable, Mapping
 
+from feature_checks.usecase import UseCase
+from registry.config_store import Configs
 from registry.rollout_store import Rollouts
 from registry.settings import RegistrySettings
 from services.guards import Guards
@@ -10,6 +12,7 @@ from services.model_sync import sync
 from services.pipeline import Pipeline
 from services.prepare import local_target
 from services.prepared import PreparedUseCase
+from services.rollouts.config_sides import ConfigSides, MakesCandidates
 from services.rollouts.counts import RolloutCounts
 from services.rollouts.cutoff import limit_of
 from services.rollouts.divider import Divider
@@ -28,6 +31,7 @@ def build_rollouts(
     counts: RolloutCounts,
     shadow: Shadow,
     guards: Guards,
+    candidates: MakesCandidates,
     served: Callable[[], Mapping[str, PreparedUseCase]],
     versions: Versions | None = None,
 ) -> RolloutWatch:
@@ -37,15 +41,17 @@ def build_rollouts(
     def fetch(name: str, version: str) -> str | None:
         return sync([name], registry, settings.model_sync_timeout_s, version)
 
-    def target(prepared: PreparedUseCase, model: LocalModel) -> Target:
-        return local_target(prepared.usecase, model, guards)
+    def target(usecase: UseCase, model: LocalModel) -> Target:
+        return local_target(usecase, model, guards)
 
     def serve(dividers: Mapping[str, Divider]) -> None:
         pipeline.dividers = dividers
 
+    kept = Rollouts(settings.rollouts)
+    configs = ConfigSides(Configs(kept.database).get, candidates, registry)
     return RolloutWatch(
-        Rollouts(settings.rollouts),
-        Sides(versions or PlacedVersions(registry, fetch), target),
+        kept,
+        Sides(versions or PlacedVersions(registry, fetch), target, configs),
         served=served,
         serve=serve,
         failures=limit_of(settings.workers),

@@ -2,7 +2,8 @@
 
 Bounded three ways: so many copies at once, so many a second, so long each. What does not fit is dropped and
 counted. A copy that hangs keeps its thread, and nothing else: when all threads hang, shadow sees no more
-traffic, which an alert tells (`deploy/prometheus`).
+traffic, which an alert tells (`deploy/prometheus`). What waits for a network has a lane of its own, so that a
+slow endpoint does not keep local models from being compared.
 """
 
 import asyncio
@@ -14,21 +15,29 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.errors import ServiceError
 from services.prepared import PreparedUseCase
-from services.rollouts.comparing import compare
-from services.rollouts.counts import NOT_ASKED, RolloutCounts
-from services.rollouts.divider import Exposed, TargetSide
+from services.rollouts.counts import RolloutCounts
+from services.rollouts.divider import Exposed
+from services.rollouts.shadow_copies import Copy, Shown, copy_of
 from services.synthesis import Outcome
-from services.targets import Target
-from services.values import Answer, AttemptRecord, Declined, Envelope, VariantRecord
+from services.values import Envelope
 from services.variants import Why
 
 log = logging.getLogger(__name__)
 
-THREADS = 2
-PER_SECOND = 20.0
 TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """So many copies at once, and so many a second."""
+
+    threads: int
+    per_second: float
+
+
+COMPUTING = LaneLimits(2, 20.0)
+WAITING = LaneLimits(4, 5.0)
 
 
 class ShadowMetrics(Protocol):
@@ -42,46 +51,20 @@ class ShadowMetrics(Protocol):
 Disagreed = Callable[[Envelope, Outcome], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """One request to be asked again. Holds nothing that is not redacted."""
-
-    envelope: Envelope
-    outcome: Outcome
-    record: VariantRecord
-    mine: AttemptRecord
-    prepared: PreparedUseCase
-    candidate: Target
-    stable: Target
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """A target's answer, or how it failed, and how long it took in the same thread."""
-
-    said: Answer | Declined | str
-    ms: float
-
-
 class Shadow:
-    """`recorded` is a pipeline observer. Local models alone are shadowed: they cost nothing."""
+    """`recorded` is a pipeline observer."""
 
     def __init__(
         self, counts: RolloutCounts, metrics: ShadowMetrics, disagreed: Disagreed,
-        *, threads: int = THREADS, per_second: float = PER_SECOND, timeout_s: float = TIMEOUT_S,
+        *, computing: LaneLimits = COMPUTING, waiting: LaneLimits = WAITING, timeout_s: float = TIMEOUT_S,
     ) -> None:  # fmt: skip
         self._counts = counts
         self._metrics = metrics
         self._disagreed = disagreed
-        self._threads = threads
-        self._per_second = per_second
         self._timeout_s = timeout_s
         self._exposed: dict[str, tuple[Exposed, PreparedUseCase]] = {}
-        self._waiting: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, _Copy] | None] = queue.SimpleQueue()
-        self._started = 0
-        self._at_once = 0
-        self._tokens = per_second
-        self._filled = time.monotonic()
+        self._computing = _Lane(computing, self._done)
+        self._waiting = _Lane(waiting, self._done)
 
     def serve(self, shadowed: Iterable[tuple[Exposed, PreparedUseCase]]) -> None:
         """From now on these rollouts are in shadow."""
@@ -93,87 +76,78 @@ class Shadow:
             found = self._exposed.get(record.rollout)
             if found is None or record.why != Why.WEIGHT:
                 continue
-            copy = _copy(envelope, outcome, record, *found)
-            if copy is not None:
-                self._send(copy)
+            copy = copy_of(envelope, outcome, record, *found, self._timeout_s)
+            if copy is None:
+                continue
+            lane = self._waiting if copy.waits else self._computing
+            if not lane.take(copy):
+                self._metrics.shadow_copy(envelope.use_case, "dropped")
 
     def close(self) -> None:
         """Let idle threads end; one that hangs is left behind, and dies with the process."""
         self._exposed = {}
-        for _ in range(self._started):
-            self._waiting.put(None)
+        self._computing.close()
+        self._waiting.close()
 
-    def _send(self, copy: _Copy) -> None:
-        now = time.monotonic()
-        self._tokens = min(self._per_second, self._tokens + (now - self._filled) * self._per_second)
-        self._filled = now
-        if self._at_once >= self._threads or self._tokens < 1:
-            self._metrics.shadow_copy(copy.envelope.use_case, "dropped")
-            return
-        self._tokens -= 1
-        self._at_once += 1
-        if self._started < self._threads:
-            self._started += 1
-            threading.Thread(target=self._work, name="shadow", daemon=True).start()
-        self._waiting.put((asyncio.get_running_loop(), copy))
-
-    def _work(self) -> None:
-        while (job := self._waiting.get()) is not None:
-            loop, copy = job
-            candidate = _ask(copy.candidate, copy, self._timeout_s)
-            stable = _ask(copy.stable, copy, self._timeout_s)  # in the same place, so that times compare
-            try:
-                loop.call_soon_threadsafe(self._done, copy, candidate, stable)
-            except RuntimeError:
-                return  # the loop has ended, and nobody counts any more
-
-    def _done(self, copy: _Copy, candidate: _Said, stable: _Said) -> None:
-        self._at_once -= 1
-        name, usecase = copy.envelope.use_case, copy.prepared.usecase
-        found = compare(
-            usecase.label, copy.outcome, copy.mine, candidate.said, copy.prepared.validators, copy.envelope,
-            copy.candidate.own_text,
-        )  # fmt: skip
-        sides = {
-            "stable": {**found.stable, "latency": stable.ms, "disagreements": False},
-            "candidate": {**found.candidate, "latency": candidate.ms, "disagreements": not found.agrees},
-        }
-        self._counts.compared(copy.record.rollout, copy.record.step, sides)
+    def _done(self, copy: Copy, shown: Shown) -> None:
+        name = copy.envelope.use_case
+        self._counts.compared(copy.record.rollout, copy.record.step, shown.sides)
         self._metrics.shadow_copy(name, "compared")
-        if found.candidate["errors"]:
+        if shown.failed:
             self._metrics.shadow_copy(name, "failed")
-        elif not found.agrees:
+        elif not shown.agrees:
             self._metrics.shadow_copy(name, "disagreed")
-        if not found.agrees:
+        if not shown.agrees:
             self._disagreed(copy.envelope, copy.outcome)
 
 
-def _copy(
-    envelope: Envelope, outcome: Outcome, record: VariantRecord, exposed: Exposed, prepared: PreparedUseCase
-) -> _Copy | None:
-    """None where the component was not asked, or is none that can be shadowed."""
-    part = record.component.partition("/")[2]
-    mine = next((a for a in outcome.attempts if a.target == part and a.outcome not in NOT_ASKED), None)
-    sides = (exposed.candidate, exposed.stable)
-    if mine is None or not all(isinstance(s, TargetSide) for s in sides):
-        return None
-    targets = [s.targets.get(part) for s in sides if isinstance(s, TargetSide)]
-    candidate, stable = targets
-    if candidate is None or stable is None or candidate.waits:
-        return None
-    return _Copy(envelope, outcome, record, mine, prepared, candidate, stable)
+class _Lane:
+    """Threads that take copies, started when there is something to do. Used from the event loop only."""
 
+    def __init__(self, limits: LaneLimits, done: Callable[[Copy, Shown], None]) -> None:
+        self._limits = limits
+        self._done = done
+        self._jobs: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, Copy] | None] = queue.SimpleQueue()
+        self._started = 0
+        self._at_once = 0
+        self._tokens = limits.per_second
+        self._filled = time.monotonic()
 
-def _ask(target: Target, copy: _Copy, timeout_s: float) -> _Said:
-    """In a thread of ours, with a loop of its own; whatever is raised is a failure."""
-    started = time.perf_counter()
-    said: Answer | Declined | str
-    try:
-        deadline = time.monotonic() + timeout_s
-        answering = target.answer(copy.envelope, copy.prepared.usecase, deadline)
-        said = asyncio.run(asyncio.wait_for(answering, timeout_s))
-    except ServiceError as error:
-        said = error.message
-    except Exception as error:  # noqa: BLE001  — a candidate may raise what it likes; its text may hold content
-        said = f"broke with {type(error).__name__}"
-    return _Said(said, (time.perf_counter() - started) * 1000)
+    def take(self, copy: Copy) -> bool:
+        """False where it does not fit."""
+        now, rate = time.monotonic(), self._limits.per_second
+        self._tokens = min(rate, self._tokens + (now - self._filled) * rate)
+        self._filled = now
+        if self._at_once >= self._limits.threads or self._tokens < 1:
+            return False
+        self._tokens -= 1
+        self._at_once += 1
+        if self._started < self._limits.threads:
+            self._started += 1
+            threading.Thread(target=self._work, name="shadow", daemon=True).start()
+        self._jobs.put((asyncio.get_running_loop(), copy))
+        return True
+
+    def close(self) -> None:
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            loop, copy = job
+            try:
+                shown = copy.ask(loop)
+            except asyncio.CancelledError:  # the worker's loop ends
+                shown = None
+            except Exception as error:  # noqa: BLE001  — a thread of shadow outlives whatever a copy does
+                log.error("a copy to shadow broke: %s", type(error).__name__)
+                shown = None
+            try:
+                loop.call_soon_threadsafe(self._over, copy, shown)
+            except RuntimeError:
+                return  # the loop has ended, and nobody counts any more
+
+    def _over(self, copy: Copy, shown: Shown | None) -> None:
+        self._at_once -= 1
+        if shown is not None:
+            self._done(copy, shown)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from feature_checks.config_candidate import PARTS
+from feature_checks.usecase import UseCase
 from registry.errors import RegistryError
 from registry.loading import LoadedModel, is_revoked, placed_ref
 from registry.rollout import Rollout
@@ -16,6 +18,7 @@ from registry.settings import RegistrySettings
 from registry.versions import load_version
 from services.errors import ConfigError
 from services.prepared import PreparedUseCase
+from services.rollouts.config_sides import ConfigSides, part_of
 from services.rollouts.divider import Side, TargetSide
 from services.targets import Target
 from services.targets.local import InProcessModel, LocalModel
@@ -76,26 +79,38 @@ class Pair:
 class Sides:
     """Holds the loaded versions of this worker. `load` may take seconds: call it in a thread."""
 
-    def __init__(self, versions: Versions, target: Callable[[PreparedUseCase, LocalModel], Target]) -> None:
+    def __init__(
+        self, versions: Versions, target: Callable[[UseCase, LocalModel], Target], configs: ConfigSides
+    ) -> None:
         self._versions = versions
         self._target = target
+        self._configs = configs
         self._models: dict[Wanted, InProcessModel] = {}
         self._turn = threading.Lock()
         self.problems: Mapping[str, str] = {}
 
-    def champion(self, prepared: PreparedUseCase) -> str | None:
-        """The version of the local model that serves where no rollout says otherwise."""
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What serves otherwise than the folders say, by component."""
+        return self._configs.notes
+
+    def leads(self, rollout: Rollout, prepared: PreparedUseCase) -> str | None:
+        """The version that serves where no rollout says otherwise: of the folder, or of the local model."""
+        if part_of(rollout) in PARTS:
+            return prepared.usecase.version
         local = prepared.usecase.local
         return self._versions.champion(local.model) if local else None
 
     def load(self, rollouts: Iterable[Rollout], served: Mapping[str, PreparedUseCase]) -> bool:
         """Load what is wanted and not there, drop what was revoked or is wanted no more. True when something
         came or went."""
+        rollouts = list(rollouts)
         with self._turn:
             wanted = {one: r for r in rollouts for one in _wanted(r, served)}
             before = dict(self._models)
             problems = {}
             models = {}
+            changed = self._configs.load(rollouts, served)
             for one, rollout in wanted.items():
                 held = before.get(one)
                 if held is not None and not self._versions.revoked(held.loaded):
@@ -108,11 +123,15 @@ class Sides:
                     problems[rollout.component] = str(error)
                     if self.problems.get(rollout.component) != str(error):
                         log.warning("rollout of %s: %s", rollout.component, error)
-            self._models, self.problems = models, problems
-            return models.keys() != before.keys() or any(models[k] is not before[k] for k in models)
+            self._models, self.problems = models, {**problems, **self._configs.problems}
+            return (
+                changed or models.keys() != before.keys() or any(models[k] is not before[k] for k in models)
+            )
 
     def of(self, rollout: Rollout, prepared: PreparedUseCase) -> Pair:
         """What is ready of a rollout's sides. Never waits."""
+        if part_of(rollout) in PARTS:
+            return Pair(self._configs.of(rollout, prepared), None)
         wanted = _wanted(rollout, {prepared.usecase.name: prepared})
         models = [self._models.get(one) for one in wanted]
         if len(models) != 2 or None in models:
@@ -125,14 +144,13 @@ class Sides:
         return Pair(candidate, stable)
 
     def _side(self, prepared: PreparedUseCase, model: LocalModel) -> Side:
-        return TargetSide({LOCAL: self._target(prepared, model)})
+        return TargetSide(lambda usecase: {LOCAL: self._target(usecase, model)}, prepared.usecase)
 
 
 def _wanted(rollout: Rollout, served: Mapping[str, PreparedUseCase]) -> list[Wanted]:
     """The models of both sides, stable first; none for a component that this worker does not serve so."""
-    usecase, _, part = rollout.component.partition("/")
-    prepared = served.get(usecase)
-    if part != LOCAL or prepared is None or prepared.usecase.local is None:
+    prepared = served.get(rollout.component.partition("/")[0])
+    if part_of(rollout) != LOCAL or prepared is None or prepared.usecase.local is None:
         return []
     name = prepared.usecase.local.model
     return [(name, rollout.stable), (name, rollout.candidate)]

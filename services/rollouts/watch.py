@@ -21,6 +21,7 @@ from registry.switches import Switches
 from registry.thresholds import Thresholds
 from services.prepared import PreparedUseCase
 from services.raised import Raised, RaisedThresholds
+from services.rollouts.config_sides import fitted
 from services.rollouts.counts import RolloutCounts
 from services.rollouts.cutoff import Cutoff
 from services.rollouts.divider import Divider, Exposed
@@ -84,7 +85,8 @@ class RolloutWatch:
     @property
     def warnings(self) -> tuple[str, ...]:
         """For readiness: what is not as the rollouts want it."""
-        found = [f"rollout of {component}: {why}" for component, why in self._sides.problems.items()]
+        said = {**self._sides.problems, **self._sides.notes}
+        found = [f"rollout of {component}: {why}" for component, why in said.items()]
         return (*([self.problem] if self.problem else ()), *found)
 
     async def start(self) -> None:
@@ -144,16 +146,16 @@ class RolloutWatch:
 
     def _divider(self, name: str, prepared: PreparedUseCase) -> Divider:
         mine = [r for r in self.view.rollouts if r.component.startswith(f"{name}/")]
-        exposed = (self._exposed(rollout, prepared) for rollout in mine)
+        exposed = tuple(one for r in mine if (one := self._exposed(r, prepared)) is not None)
         return Divider(
-            tuple(one for one in exposed if one is not None),
+            fitted(exposed),
             frozenset(k.removeprefix("rollout:") for k in self.view.killed if k.startswith("rollout:")),
             _killed_targets(self.view.killed, name),
         )
 
     def _exposed(self, rollout: Rollout, prepared: PreparedUseCase) -> Exposed | None:
         """None where the rollout is over: once promoted, it holds until another version than stable leads."""
-        if rollout.state is State.PROMOTED and self._sides.champion(prepared) != rollout.stable:
+        if rollout.state is State.PROMOTED and self._sides.leads(rollout, prepared) != rollout.stable:
             return None
         pair = self._sides.of(rollout, prepared)
         exposure = Exposure(

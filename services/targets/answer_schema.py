@@ -19,6 +19,10 @@ _BOUNDS = frozenset({
 """Keywords that strict structured output refuses at some endpoints. We check them ourselves."""
 
 
+OF_THE_ANSWER = frozenset({"bad_json", "bad_schema", "truncated", "unfinished", "empty"})
+"""Kinds of failure that lie in what a model wrote, and so in model, prompt or schema: not in its endpoint."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerSchema:
     """`on_the_wire` is the response_format that is sent; `parse` checks an answer against the whole."""

@@ -44,7 +44,9 @@ _SPARE_S = 10.0  # how much longer than a call may take its money is held
 class GuardedTarget(Target):
     """`cloud`, asked only while its breaker and its budget allow. Raises `NotAsked` when they do not.
 
-    `on_settled(endpoint, settled)` is told how the money of each priced call was counted.
+    `on_settled(endpoint, settled)` is told how the money of each priced call was counted. `candidate`: it is
+    a rollout's, and stable may be asked after it. `quiet`: no failure of it closes its endpoint, which stable
+    needs too, and asks in its place wherever it fails.
     """
 
     own_text = False
@@ -60,6 +62,9 @@ class GuardedTarget(Target):
         breakers: Breakers,
         budgets: Budgets,
         on_settled: Callable[[str, Settled], None] | None = None,
+        *,
+        candidate: bool = False,
+        quiet: bool = False,
     ) -> None:
         assert usecase.cloud is not None
         self.name = cloud.name
@@ -80,6 +85,9 @@ class GuardedTarget(Target):
         self._breakers = breakers
         self._budgets = budgets
         self._on_settled = on_settled
+        self._quiet = quiet
+        # Stable may be asked after it for the same request, and is paid by itself.
+        self._attempt = f"{self.name}@candidate" if candidate else self.name
 
     def closed(self, envelope: Envelope) -> str | None:
         """Why a plan should leave it out just now, and what would change that; None to try it.
@@ -157,7 +165,9 @@ class GuardedTarget(Target):
     async def _ask(
         self, ask: Ask, permit: Permit, reservation: Reservation | None, begun: Callable[[], bool]
     ) -> Answer:
-        works: bool | None = False  # what this call says of the endpoint; None: nothing
+        works: bool | None = (
+            None if self._quiet else False
+        )  # what this call says of the endpoint; None: nothing
         wait_s: float | None = None
         cost_usd: float | None = None  # None: nobody knows, so all that was held counts
         started = time.monotonic()
@@ -192,6 +202,8 @@ class GuardedTarget(Target):
     def _cut_off(self, started: float) -> bool | None:
         """What no answer in time means: a failure, unless it was waited for less long than a good call may
         take. Else one caller in a hurry could close an endpoint for all."""
+        if self._quiet:
+            return None
         fair_s = min(self._timeout_s, self._breakers.settings.slow_call_s)
         return False if time.monotonic() - started >= 0.99 * fair_s else None
 
@@ -199,18 +211,23 @@ class GuardedTarget(Target):
         tokens = self._fixed_tokens + prompt_tokens_upper_bound(
             [self._prompt.render(outgoing(envelope, self._usecase))]
         )
+        tenant, purse, limits = self._purse(envelope)
         held = await self._budgets.reserve(
-            envelope.tenant,
-            envelope.use_case,
+            tenant,
+            purse,
             worst_case_usd(tokens, self._max_output_tokens, self._prices).nanos,
             self._timeout_s + _SPARE_S,
             envelope.id,
-            self._limits.capped(envelope.max_cost_usd),
-            attempt=f"{self.name}#{turn}" if turn else self.name,
+            limits,
+            attempt=f"{self._attempt}#{turn}" if turn else self._attempt,
         )
         if isinstance(held, Refused):
             raise NotAsked(held.reason)
         return held
+
+    def _purse(self, envelope: Envelope) -> tuple[str, str, BudgetLimits]:
+        """Whose money it is, and how much there may be of it."""
+        return envelope.tenant, envelope.use_case, self._limits.capped(envelope.max_cost_usd)
 
     async def _settle(self, reservation: Reservation, cost_usd: float | None) -> None:
         nanos = None if cost_usd is None else nanos_from_usd(min(cost_usd, _LARGEST_USD), up=True)

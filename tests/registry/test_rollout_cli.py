@@ -95,8 +95,9 @@ def test_a_second_rollout_of_a_component_is_refused() -> None:
     assert "has one already" in str(again.exception)
 
 
-def test_components_whose_versions_nobody_lists_are_refused() -> None:
-    assert "cannot be checked yet" in str(run("start", "desk/cloud", "--candidate", "8").exception)
+def test_components_that_there_are_not_are_refused() -> None:
+    assert "expected <usecase>/local" in str(run("start", "desk/rules", "--candidate", "8").exception)
+    assert "--candidate N" in str(run("start", "desk/local").exception)
     assert isinstance(run("abort", "desk/cloud").exception, RolloutNotFound)
 
 

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from registry.rollout import Move, Rollout, State, move, started
 from registry.rollout_evidence import Latencies, Rate, Side
-from registry.rollout_guard import Guard, RateMetric
+from registry.rollout_guard import WRONG, Guard, RateMetric
+from registry.rollout_moves import ask
 from registry.rollout_store import Rollouts
 from registry.rollout_tallies import Counted, RolloutTallies, Spent, Sticky, Tally
 from registry.rollout_tick import tick
@@ -174,3 +175,67 @@ def test_what_no_switch_can_name_is_refused_and_the_last_rung_cannot_be_taken_aw
 
     with pytest.raises(RolloutRefused, match="expected target:"):
         Switches(kept.database).turn(Turn(name=name, killed=True, at_s=time.time(), by="me", reason="why"))
+
+
+REVIEWED = Guard(
+    metrics=(RateMetric(name="errors", margin=0.05), WRONG), min_samples=20, novelty_s=1, step_limit_s=100
+)
+
+
+def review(kept: Rollouts, rollout: Rollout, step: str, stable: Rate, candidate: Rate) -> None:
+    tallies = tuple(
+        Tally(rollout.id, step, variant, True, Side(0, {"wrong": rate}))
+        for variant, rate in (("stable", stable), ("candidate", candidate))
+    )
+    RolloutTallies(kept.database).write("a desk", Counted(tallies))
+
+
+def test_nobody_gets_more_than_half_without_evidence_that_the_candidate_is_right(kept: Rollouts) -> None:
+    """However sound it is in all that workers see by themselves; at the time limit it says so and waits."""
+    rollout = begin(kept, guard=REVIEWED)
+    count(kept, rollout, Rate(3000, 3), Rate(3000, 3))
+    (ticked,) = tick(kept, by="c", at_s=1050.0)
+    assert ticked.record is None
+    assert "without evidence of 'wrong': seen 0 of stable, 0 of the candidate" in ticked.verdict.reason
+    (ticked,) = tick(kept, by="c", at_s=1200.0)
+    assert ticked.record is not None
+    assert (ticked.record.after, "feedback" in ticked.record.reason) == (State.PAUSED, True)
+
+
+def test_what_reviews_say_of_earlier_steps_counts_together_and_late(kept: Rollouts) -> None:
+    """Each step's reviews alone are too few: together they are enough."""
+    rollout = begin(kept, guard=REVIEWED)
+    few = (Rate(120, 2), Rate(120, 2))
+    for earlier in ("0@900.0", "1@950.0", "1@960.0"):
+        review(kept, rollout, earlier, *few)
+    review(kept, rollout, "-1@800.0", Rate(900, 0), Rate(900, 900))  # shadow answered nobody
+    count(kept, rollout, Rate(3000, 3), Rate(3000, 3))
+    (ticked,) = tick(kept, by="c", at_s=1050.0)
+    assert ticked.record is not None, ticked.verdict
+    assert ticked.record.after == State.CANARY
+    assert ticked.record.weight_percent == 100
+
+
+def test_reviews_of_earlier_steps_speak_against_a_candidate_too(kept: Rollouts) -> None:
+    rollout = begin(kept, guard=REVIEWED)
+    review(kept, rollout, "0@900.0", Rate(100, 2), Rate(100, 22))
+    review(kept, rollout, "0@950.0", Rate(100, 2), Rate(100, 22))
+    (ticked,) = tick(kept, by="c", at_s=1050.0)
+    assert ticked.record is not None
+    assert (ticked.record.after, "wrong" in ticked.record.reason) == (State.ROLLED_BACK, True)
+
+
+def test_in_mode_shadow_a_candidate_that_passes_waits_for_a_person(kept: Rollouts) -> None:
+    rollout = Rollout(
+        id=secrets.token_hex(16), component="desk/local", stable="1", candidate="2", steps=(50.0, 100.0),
+        guard=GUARD, step_since_s=1000.0, mode="shadow",
+    )  # fmt: skip
+    kept.start(rollout, started(rollout, by="a test", reason="to see"))
+    count(kept, rollout, Rate(3000, 3), Rate(3000, 3))
+    (ticked,) = tick(kept, by="c", at_s=1050.0)
+    assert ticked.record is not None
+    assert (ticked.record.after, ticked.record.weight_percent) == (State.PAUSED, 0)
+    assert "a person takes the first step" in ticked.record.reason
+    assert tick(kept, by="c", at_s=1060.0)[0].record is None
+    after = ask(kept, "desk/local", Move.ADVANCE, by="a person", reason="looks good", at_s=1070.0)
+    assert (after.state, after.weight_percent) == (State.CANARY, 50)

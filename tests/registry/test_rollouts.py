@@ -362,9 +362,9 @@ def test_a_store_of_another_release_is_left_alone(tmp_path: Path) -> None:
         begin(kept)
     engine = create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
-        connection.execute(text("UPDATE rollouts_form SET form = 4"))
+        connection.execute(text("UPDATE rollouts_form SET form = 5"))
     engine.dispose()
-    with pytest.raises(RolloutsUnavailable, match="expected form 3 or older, got 4"), Rollouts(file) as kept:
+    with pytest.raises(RolloutsUnavailable, match="expected form 4 or older, got 5"), Rollouts(file) as kept:
         kept.live()
 
 
@@ -390,7 +390,14 @@ def test_a_store_of_the_form_before_is_migrated_with_all_that_is_in_it(tmp_path:
     engine = create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
         connection.execute(text("UPDATE rollouts_form SET form = 1"))
-        for table in ("rollout_counts", "rollout_keys", "rollout_budgets", "switches", "thresholds"):
+        for table in (
+            "rollout_counts",
+            "rollout_keys",
+            "rollout_budgets",
+            "switches",
+            "thresholds",
+            "rollout_configs",
+        ):
             connection.execute(text(f"DROP TABLE {table}"))
     engine.dispose()
     with Rollouts(file) as kept:

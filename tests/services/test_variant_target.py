@@ -42,7 +42,7 @@ async def heard(
     async def written(text: str) -> None:
         told.append(text)
 
-    target = VariantTarget(candidate, stable, Cutoff(5), None, lambda _target, _envelope: True)
+    target = VariantTarget(candidate, (stable,), Cutoff(5), (), lambda _target, _envelope: True)
     usecase = support()
     try:
         said = await target.answer_written(envelope_of(usecase, text="hello"), usecase, 5.0, written)

@@ -218,3 +218,34 @@ async def test_feedback_speaks_for_or_against_the_side_that_answered(tmp_path: P
             sides = tallies.period(rollout)[0]
     assert sides.stable.metrics["wrong"].hits == 0
     assert sides.candidate.metrics["wrong"].hits == sides.candidate.metrics["wrong"].n > 0
+
+
+async def test_feedback_that_comes_when_the_step_is_over_counts_for_that_step(tmp_path: Path) -> None:
+    first = begin(tmp_path, steps=(50.0, 100.0))
+    async with served(tmp_path, versions=versions(), **FAST) as app:
+        found = [await ask(app, f"person {i}") for i in range(12)]
+        wish(tmp_path, Move.ADVANCE)
+        async with asyncio.timeout(20):
+            while (await recorded(app, await ask(app, "somebody")))["step"] == first.step_id:  # noqa: ASYNC110  — nothing announces it
+                await asyncio.sleep(0.02)
+        for one in found:
+            said = {"id": one["id"], "correct": one["output"]["intent"] == STABLE}
+            assert (await app.client.post("/v1/feedback", json=said)).status_code == 200
+        with kept(tmp_path) as store:
+            tallies, now = RolloutTallies(store.database), store.latest(COMPONENT)
+
+            def wrong() -> int:
+                return sum(
+                    side.metrics["wrong"].n
+                    for whole, _ in tallies.earlier(now)
+                    for side in (whole.stable, whole.candidate)
+                    if "wrong" in side.metrics
+                )
+
+            await soon(lambda: wrong() == 12)
+            errors = sum(
+                side.metrics["errors"].n
+                for whole, _ in tallies.earlier(now)
+                for side in (whole.stable, whole.candidate)
+            )
+    assert errors >= 12  # what was counted of that step before is still there
