@@ -145,6 +145,9 @@ def contract_test(
         Literal["sample", "full"] | None,
         typer.Option(help="Test what training on this data left in build/, instead of a placed version."),
     ] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Test this registered version, before any alias means it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Test the contracts between data, model, orchestrator and cloud endpoints, as a Prefect flow.
@@ -152,11 +155,11 @@ def contract_test(
     No cloud endpoint is asked: their answers are recorded or scripted. Exit code 1 when a check failed.
 
     \b
-    Example: switchyard contract test support
+    Example: switchyard contract test support --version 8
     """
     from flows import contract_command
 
-    if not contract_command.run(name, alias, build, as_json):
+    if not contract_command.run(name, alias, build, version, as_json):
         raise typer.Exit(1)
 
 

@@ -12,7 +12,9 @@ from flows.surroundings import prefect_api
 from registry.settings import RegistrySettings
 
 
-def run(name: str, alias: str, build: Literal["sample", "full"] | None, as_json: bool) -> bool:
+def run(
+    name: str, alias: str, build: Literal["sample", "full"] | None, version: int | None, as_json: bool
+) -> bool:
     """Test the model of use case `name`, print the report, and say whether it passed."""
     say = Console(stderr=True, highlight=False)
     if not os.environ.get("PREFECT_API_URL"):
@@ -21,7 +23,7 @@ def run(name: str, alias: str, build: Literal["sample", "full"] | None, as_json:
         from flows.contract_flow import contract_tests  # brings Prefect, which reads its settings on import
 
         wait_ready()
-        report = contract_tests(name, alias, build)
+        report = contract_tests(name, alias, build, version=version)
     if as_json:
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     else:

@@ -100,6 +100,7 @@ def ready(built: Path, parcels: UseCase, shelf: Shelf, monkeypatch: pytest.Monke
     for reads in ("Registry", "QuickReads"):
         monkeypatch.setattr(promotion_commands, reads, lambda settings: shelf)
     monkeypatch.setattr(store, "Registry", lambda settings: shelf)
+    monkeypatch.setattr(contract_flow, "QuickReads", lambda settings: shelf)
     publish(built, parcels, shelf)
 
     def train(name: str, data: str, as_json: bool, go_on: bool, hold: bool) -> None:
@@ -155,18 +156,32 @@ def test_a_canary_that_is_worse_is_rolled_back_and_what_led_goes_on(ready: Shelf
         assert kept.latest("parcels/local").state is State.ROLLED_BACK
 
 
+def failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a contract test fails, as when an endpoint answers otherwise than it did."""
+    passed = contract_flow.test
+
+    def broken(*given: Any) -> ContractReport:
+        first, *rest = passed(*given).checks
+        return report_of((first.model_copy(update={"passed": False}), *rest))
+
+    monkeypatch.setattr(contract_flow, "test", broken)
+
+
+def test_a_version_whose_contracts_fail_comes_before_no_gate_and_no_reviewer(
+    ready: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(run_workflow("train.yml"))
+    failing(monkeypatch)
+    ran = list(run_workflow("promote.yml"))
+    assert ran[-1].startswith("Contract tests of the version that is asked for")
+    assert ready.aliases == {"champion": 1}
+
+
 def test_a_canary_whose_contracts_fail_gets_no_request_and_is_withdrawn(
     ready: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list(run_workflow("train.yml"))
-    failed = contract_flow.test
-
-    def broken(*given: Any) -> ContractReport:
-        first, *rest = failed(*given).checks
-        return report_of((first.model_copy(update={"passed": False}), *rest))
-
-    monkeypatch.setattr(contract_flow, "test", broken)
-    ran = list(run_workflow("promote.yml"))
+    ran = list(run_workflow("promote.yml", {"registry promote": lambda: failing(monkeypatch)}))
     assert ran[-2:] == ["Contract tests of the copy that is placed, before it gets a request", "Roll back"]
     assert ready.aliases == {"champion": 1}
 
