@@ -57,9 +57,7 @@ def _measure(name: str, journal: Path) -> int:
     window = since(decision_blocks(journal, usecase), "2000-01-01")
     read_s = time.monotonic() - started
     rule = package.manifest.acceptance
-    found = judge(
-        usecase, reference_of(package), open_predictor(package), rule.threshold, window, open_embedder(), "-"
-    )
+    found = judge(usecase, reference_of(package), open_predictor(package), rule, window, open_embedder(), "-")
     seconds = time.monotonic() - started
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     said = {"records": window.scanned, "judged": len(window.rows), "read_s": round(read_s, 1),

@@ -73,7 +73,11 @@ class Reference:
 def inputs_version(usecase: UseCase) -> str:
     """Changes with the name, the type or the closed values of an input field, and with nothing else: a new
     prompt is a new configuration, and makes no reference useless."""
-    form = {name: [spec.type, usecase.values(spec)] for name, spec in usecase.input.items()}
+    form: dict[str, object] = {n: [spec.type, usecase.values(spec)] for n, spec in usecase.input.items()}
+    if usecase.features is not None:
+        form["features"] = usecase.features.model_dump(
+            mode="json", exclude={"columns": {"__all__": {"says"}}}
+        )
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -27,8 +27,9 @@ FORMATS = (1,)
 @dataclass(frozen=True, slots=True)
 class Block:
     """Decisions of one use case: columns `id`, `ts` (ISO 8601, UTC), `route` and `confidence`, `label`
-    (what was answered), and `field.<name>` for each input. `lost` lines were decisions and are unreadable,
-    `emptied` ones retention took the content of."""
+    (what was answered), `field.<name>` for each input, and `feature.<name>` for each declared feature, null
+    where it could not be worked out. `lost` lines were decisions and are unreadable, `emptied` ones retention
+    took the content of."""
 
     rows: "pa.Table"
     lost: int = 0
@@ -113,12 +114,21 @@ def _schema(usecase: UseCase) -> "pa.Schema":
     import pyarrow as pa
 
     types = {"number": pa.float64(), "integer": pa.float64(), "boolean": pa.bool_()}
-    fields = pa.struct([(name, types.get(spec.type, pa.string())) for name, spec in usecase.input.items()])
+    fields = pa.struct(
+        [
+            # An identifier stands there as a keyed hash, whatever it was.
+            (name, pa.string() if "identifier" in spec.tags else types.get(spec.type, pa.string()))
+            for name, spec in usecase.input.items()
+        ]
+    )
+    request = [("fields", fields)]
+    if usecase.features is not None:
+        request.append(("features", pa.struct([(name, pa.float64()) for name in usecase.features.columns])))
     content = pa.struct(
         [
             ("id", pa.string()),
             ("use_case", pa.string()),
-            ("request", pa.struct([("fields", fields)])),
+            ("request", pa.struct(request)),
             ("output", pa.struct([(usecase.label, pa.string())])),
             ("route", pa.string()),
             ("confidence", pa.float64()),
@@ -140,4 +150,6 @@ def _flat(read: "pa.Table", usecase: UseCase) -> "pa.Table":
     columns["label"] = at("output", usecase.label)
     for name in usecase.input:
         columns[f"field.{name}"] = at("request", "fields", name)
+    for name in usecase.features.columns if usecase.features else ():
+        columns[f"feature.{name}"] = at("request", "features", name)
     return pa.table(columns)

@@ -10,7 +10,9 @@ from feature_checks.errors import DriftInputError
 from feature_checks.journal_window import Window
 from feature_checks.usecase import UseCase
 from flows.embedding import Embedder
-from flows.monitored import input_features, prediction_features
+from flows.monitored import event_features, input_features, prediction_features
+from flows.steps.scores import row_thresholds
+from registry.records import Acceptance
 from registry.runtimes import Predictor
 
 OPERATIONS = "operations."
@@ -64,19 +66,22 @@ def judge(
     usecase: UseCase,
     reference: Reference,
     predictor: Predictor,
-    threshold: float,
+    rule: Acceptance | float,
     window: Window,
     embed: Embedder,
     reviewed: Share | str,
 ) -> Findings:
-    """Compare, feature by feature. Raises `DriftInputError` where the two cannot be compared."""
+    """Compare, feature by feature; `rule` says which answers are accepted, or from which confidence on.
+
+    Raises `DriftInputError` where the two cannot be compared.
+    """
     require_same_inputs(reference, usecase)
     if reference.embedding != embed.name:
         raise DriftInputError(
             f"the reference was made with embeddings '{reference.embedding}', here are '{embed.name}': train "
             "the model again with this version"
         )
-    now = _features(usecase, predictor, threshold, window, embed)
+    now = _features(usecase, predictor, rule, window, embed)
     unmeasured: dict[str, str] = {}
     if isinstance(reviewed, Share):
         now["concept.wrong"] = reviewed
@@ -109,16 +114,25 @@ def judge(
 
 
 def _features(
-    usecase: UseCase, predictor: Predictor, threshold: float, window: Window, embed: Embedder
+    usecase: UseCase, predictor: Predictor, rule: Acceptance | float, window: Window, embed: Embedder
 ) -> dict[str, Feature]:
     rows = window.rows
     columns = {name: rows[f"field.{name}"].to_pylist() for name in usecase.input}
     names = rows["id"].to_pylist()
     features = input_features(columns, usecase, embed, names)
+    if usecase.features is not None:
+        columns = {name: rows[f"feature.{name}"].to_pylist() for name in usecase.features.columns}
+        features |= event_features(columns, usecase)
+    seen = [columns[name] for name in usecase.model_inputs]
     asked: list[Mapping[str, object]] = [
-        {name: columns[name][at] for name in usecase.input} for at in range(len(rows))
+        dict(zip(usecase.model_inputs, row, strict=True))
+        for row in zip(*seen, strict=True)
+        if usecase.features is None or None not in row  # without its features the model was not asked
     ]
-    features |= prediction_features(predictor.probabilities(asked), predictor.labels, threshold)
+    if asked:
+        probabilities = predictor.probabilities(asked)
+        threshold = rule if isinstance(rule, float) else row_thresholds(probabilities, predictor.labels, rule)
+        features |= prediction_features(probabilities, predictor.labels, threshold)
     features[f"{OPERATIONS}fallback"] = Share(_fallen(window.routes), sum(window.routes.values()))
     return features
 

@@ -84,7 +84,7 @@ def look(usecase: UseCase, window: int | None = None, hours: float | None = None
         usecase,
         reference_of(package),
         open_predictor(package),
-        package.manifest.acceptance.threshold,
+        package.manifest.acceptance,
         read_window(usecase, settings, window, hours),
         open_embedder(),
         reviewed_wrong(usecase.name),

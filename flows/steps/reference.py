@@ -6,10 +6,11 @@ from feature_checks.drift import Feature, Share
 from feature_checks.drift_reference import ARRAYS, VALUES, Reference, inputs_version, write_reference
 from feature_checks.usecase import UseCase
 from flows.embedding import open_embedder
-from flows.monitored import input_features, prediction_features
+from flows.monitored import event_features, input_features, prediction_features
 from flows.steps.files import need, read_json
 from flows.steps.report import acceptance_of
 from flows.steps.rows import read_rows
+from flows.steps.scores import row_thresholds
 
 
 def keep_reference(build: Path, usecase: UseCase, folder: Path) -> None:
@@ -22,7 +23,7 @@ def keep_reference(build: Path, usecase: UseCase, folder: Path) -> None:
 
     rows = read_rows(build, "train")
     labels = read_json(build / "fit" / "fit.json", "fit")["labels"]
-    threshold = acceptance_of(build).threshold
+    rule = acceptance_of(build)
     with np.load(need(build / "evaluation" / "predictions.npz", "evaluate"), allow_pickle=False) as arrays:
         probabilities, truth = arrays["test_probabilities"], arrays["test_truth"]
     embed = open_embedder()
@@ -30,7 +31,10 @@ def keep_reference(build: Path, usecase: UseCase, folder: Path) -> None:
         name: rows[name].astype(object).where(rows[name].notna(), None).tolist() for name in usecase.input
     }
     features: dict[str, Feature] = dict(input_features(columns, usecase, embed))
+    if usecase.features is not None:
+        features |= event_features({name: rows[name].tolist() for name in usecase.features.columns}, usecase)
     if len(probabilities):
+        threshold = row_thresholds(probabilities, labels, rule)
         features |= prediction_features(probabilities, labels, threshold)
         taken = probabilities.max(axis=1) >= threshold
         wrong = (probabilities.argmax(axis=1) != truth) & taken
