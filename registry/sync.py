@@ -10,11 +10,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from registry.errors import RegistryError
 from registry.placing import PackageSource, place, placed_package, placed_ref
 from registry.records import ModelRef
+from registry.revocations import take_over
 from registry.settings import RegistrySettings
 from registry.versions import Exactly, version_alias
 
@@ -35,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     settings = RegistrySettings()
     source = Registry(settings)
+    with suppress(RegistryError):  # the same failure comes with each name
+        for sentence in take_over(settings, source.list_models()):
+            sys.stderr.write(sentence + "\n")
     if asked.version is not None:
         done = [sync_version(name, asked.version, settings, source) for name in asked.names]
     else:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from registry.errors import ModelNotFound, TrustInvalid
+from registry import revocations
+from registry.errors import ModelNotFound, RegistryError, TrustInvalid
 from registry.keys import PRIVATE
-from registry.log import append, read_log
+from registry.log import append_line, read_log
 from registry.placing import placed_ref
 from registry.settings import RegistrySettings
 from registry.trust import STAGES, Revocations, RevokedKey, RevokedVersion
@@ -58,8 +59,10 @@ def revoke(
         str | None, typer.Option(help="Instead: the champion placed here of this model.")
     ] = None,
 ) -> None:
-    """Revoke a version or a key on this machine; replicas that use this state folder stop loading it within
-    seconds, and the version before it takes over. It cannot be taken back by a command.
+    """Revoke a version or a key; replicas that use this state folder stop loading it within seconds, and the
+    version before it takes over. So do machines that follow the same MLflow, where one is shared
+    (SWITCHYARD_MLFLOW_TRACKING_URI); exit code 1 when it holds here and they could not be told. It cannot be
+    taken back by a command.
 
     \b
     Example: switchyard registry revoke --model support-intent --reason "wrong labels in training data"
@@ -81,10 +84,25 @@ def revoke(
         ) from None
     write_revocations(more, settings)  # it holds from here on, logged or not
     typer.echo(f"revoked: {key or digest}")
-    if (settings.keys_dir / PRIVATE).exists():
-        append("revocation", more.model_dump(mode="json"), settings)
-    else:
+    if not (settings.keys_dir / PRIVATE).exists():
         typer.echo("not in the signed log: this machine has no signing key", err=True)
+        return
+    line = append_line(revocations.KIND, more.model_dump(mode="json"), settings)
+    if settings.mlflow_tracking_uri is not None:
+        _tell_others(line, more, settings)
+
+
+def _tell_others(line: str, more: Revocations, settings: RegistrySettings) -> None:
+    from registry.store import Registry  # MLflow, which takes six seconds to import
+
+    try:
+        marked = revocations.publish(line, more, Registry(settings))
+    except RegistryError as error:
+        typer.echo(
+            f"it holds here; machines that follow MLflow were not told, run it again: {error}", err=True
+        )
+        raise typer.Exit(1) from None
+    typer.echo(f"marked in MLflow: {marked} versions; machines that follow it stop within seconds")
 
 
 def show_log(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:

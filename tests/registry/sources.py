@@ -5,7 +5,7 @@ from pathlib import Path
 
 from registry.errors import ModelNotFound, RegistryUnavailable
 from registry.keys import TrustedKey
-from registry.records import ModelRef
+from registry.records import ModelRef, RegisteredVersion
 from registry.signing import verify_package
 
 
@@ -17,11 +17,17 @@ class FolderSource:
         self._held: dict[tuple[str, str], tuple[ModelRef, Path]] = {}
         self.down = False
         self.downloads = 0
+        self.listed: list[RegisteredVersion] = []
 
     def hold(self, name: str, folder: Path, version: int, alias: str = "champion") -> ModelRef:
         ref = ModelRef(name, version, verify_package(folder, self._trusted, name).digest)
         self._held[name, alias] = ref, folder
         return ref
+
+    def list_models(self) -> list[RegisteredVersion]:
+        if self.down:
+            raise RegistryUnavailable("MLflow does not answer")
+        return self.listed
 
     def resolve(self, name: str, alias: str) -> ModelRef:
         if self.down:

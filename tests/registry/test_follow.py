@@ -53,7 +53,7 @@ def test_an_outage_is_told_once_and_what_was_placed_stays(
     source.down = True
     follower.look()
     follower.look()
-    assert sum("does not answer" in line for line in told) == 2  # once for each name
+    assert sum("does not answer" in line for line in told) == 3  # once for each name and for revocations
     assert placed_ref(NAME, "champion", settings).version == 1
     source.down = False
     source.hold(NAME, make_package(contract_version="another"), 2)
@@ -61,7 +61,7 @@ def test_an_outage_is_told_once_and_what_was_placed_stays(
     assert placed_ref(NAME, "champion", settings).version == 2
 
 
-def test_a_second_machine_with_the_public_key_alone_follows_a_signed_promotion_in_a_shared_mlflow(
+def test_a_second_machine_with_the_public_key_alone_follows_promotions_and_revocations_in_a_shared_mlflow(
     tmp_path: Path, make_package: MakePackage
 ) -> None:
     """The command as an operator runs it; SIGTERM ends it with code 0."""
@@ -88,8 +88,14 @@ def test_a_second_machine_with_the_public_key_alone_follows_a_signed_promotion_i
             second = registry.register(again, NAME, {}, {"use_case": "parcels"})
             move(registry, here, second, before=first)
             assert any(f"version {second.version} is placed" in line for line in lines)
+            revoke = [*command[:4], "revoke", "--digest", second.digest, "--reason", "wrong labels"]
+            done = subprocess.run(
+                revoke, env={**env, "SWITCHYARD_HOME": str(here.home)}, capture_output=True, text=True
+            )
+            assert (done.returncode, "marked in MLflow: 1 versions" in done.stdout) == (0, True), done.stderr
+            assert any(f"{second.digest[:12]} was revoked: wrong labels" in line for line in lines)
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
         finally:
             process.kill()
-    assert placed_ref(NAME, "champion", RegistrySettings(home=there)) == second
+    assert placed_ref(NAME, "champion", RegistrySettings(home=there)) == first

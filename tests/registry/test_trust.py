@@ -261,6 +261,21 @@ def test_revoke_by_model_and_keys_say_what_now_holds(
         run("revoke", "--key", "nonsense", "--reason", "x", **at)  # type: ignore[arg-type]  # as above
 
 
+def test_a_revocation_holds_here_though_a_shared_mlflow_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = RegistrySettings(home=tmp_path)
+    ensure_signing_keys(settings.keys_dir)
+    monkeypatch.setenv("SWITCHYARD_HOME", str(tmp_path))
+    monkeypatch.setenv("SWITCHYARD_MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    root = typer.Typer()
+    cli.commands(root)
+    done = CliRunner().invoke(root, ["registry", "revoke", "--digest", "c" * 64, "--reason", "bad"])
+    assert done.exit_code == 1
+    assert "machines that follow MLflow were not told, run it again" in done.output
+    assert read_trust(settings).why_version_barred("c" * 64) == "was revoked: bad"
+
+
 def test_what_serves_stops_when_it_or_its_signer_is_revoked_not_when_the_policy_cannot_be_read(
     settings: RegistrySettings, keys: SigningKeys
 ) -> None:
