@@ -162,7 +162,8 @@ def _features(usecase: UseCase, model: Any, rows: Any, threshold: float) -> dict
     columns = {name: rows[name].tolist() for name in usecase.input}
     names = [str(at) for at in range(len(rows))]
     features = input_features(columns, usecase, open_embedder(), names)
-    return features | prediction_features(model.probabilities(rows), model.labels, threshold)
+    probabilities = model.probabilities(rows)
+    return features | prediction_features(probabilities, probabilities.max(axis=1), model.labels, threshold)
 
 
 def _fit(usecase: UseCase, rows: Any, asked: argparse.Namespace) -> Any:

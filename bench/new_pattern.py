@@ -51,13 +51,17 @@ def main() -> int:
     # What the model says of rows that it learned from is too sure: held-out ones are the reference.
     held = np.isfinite(model.oof).all(axis=1)
     reference: dict[str, Feature] = _events(usecase, data.train)
-    reference |= prediction_features(model.oof[held], model.labels, rules[model.oof[held].argmax(axis=1)])
+    reference |= prediction_features(
+        model.oof[held], model.oof[held].max(axis=1), model.labels, rules[model.oof[held].argmax(axis=1)]
+    )
     size, draw = asked.window or usecase.monitoring.window, np.random.default_rng(asked.seed)
     test = data.test.sort_values(usecase.features.time, kind="stable")
 
     def verdict(rows: pd.DataFrame) -> Any:
         p = model.probabilities(rows)
-        now = _events(usecase, rows) | prediction_features(p, model.labels, rules[p.argmax(axis=1)])
+        now = _events(usecase, rows) | prediction_features(
+            p, p.max(axis=1), model.labels, rules[p.argmax(axis=1)]
+        )
         shared = sorted(reference.keys() & now.keys())
         return drift_verdict(
             {name: reference[name] for name in shared},

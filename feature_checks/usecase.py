@@ -58,11 +58,14 @@ class LocalSpec(Strict):
     outside: str | None = None  # label of rows that no label fits: never trained on, never answered
     cost: CostSpec | None = None  # None: the threshold stays the calibrated one
     federated: FederatedSpec | None = None  # a sender's own score, combined with the model's
+    deferral: Literal["confidence", "learned"] = "confidence"  # what the threshold is on
 
     @model_validator(mode="after")
     def _one_threshold(self) -> "LocalSpec":
         if self.cost is not None and self.risk.by_label:
             raise ValueError("cost: follows one threshold, and `risk.by_label` has one for each label")
+        if self.federated is not None and self.deferral == "learned":
+            raise ValueError("deferral: learned: a model with `federated` has its confidence from elsewhere")
         return self
 
 

@@ -12,6 +12,7 @@ from feature_checks.usecase import load_usecase
 from flows.curation import curate
 from flows.held_back import ask_people
 from flows.params import read_params
+from flows.snapshot_versions import add_version
 from flows.snapshots import Snapshot
 from registry.settings import RegistrySettings
 
@@ -26,12 +27,17 @@ def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool) -> No
         say.print(f"Data: {reason}", soft_wrap=True)
     say.print("Reading the journal, and judging each label by models that did not see it ...")
     snapshot = curate(usecase, which, RegistrySettings().home / "journal", read_params())
+    version = add_version(snapshot.folder)
     asked = ask_people(usecase, snapshot)
     if as_json:
-        shown = {"folder": snapshot.folder.as_posix(), **snapshot.notes, "reviews": asked}
+        shown = {"folder": snapshot.folder.as_posix(), **snapshot.notes, "dvc": version, "reviews": asked}
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
         return
     _show(snapshot, Console(highlight=False))
+    said = (
+        f"DVC {version['version']}, in {version['dvc']}" if "version" in version else version["unversioned"]
+    )
+    say.print(said, soft_wrap=True)
     if "failed" in asked:
         say.print(f"{asked['failed']}; the quarantined rows are kept in the snapshot", soft_wrap=True)
 

@@ -69,17 +69,16 @@ class Chapter(Protocol):
     def __call__(self, stage: Stage) -> None: ...
 
 
-def run_json(*words: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+def run_json(*words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Any:
     """What one of our own commands printed as JSON."""
-    found: dict[str, Any] = json.loads(run_command(*words, env=env))
-    return found
+    return json.loads(run_command(*words, env=env, cwd=cwd))
 
 
-def run_command(*words: str, env: Mapping[str, str] | None = None) -> str:
+def run_command(*words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """What one of our own commands printed, in a process of its own; its progress (stderr) passes through."""
     command = [sys.executable, "-m", "switchyard", *words]
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, **(env or {})}
+        command, stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, **(env or {})}, cwd=cwd
     )
     if done.returncode != 0:
         raise ProcessError(

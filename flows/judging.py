@@ -13,7 +13,7 @@ from flows.embedding import Embedder
 from flows.monitored import event_features, input_features, prediction_features
 from flows.steps.scores import row_thresholds
 from registry.records import Acceptance
-from registry.runtimes import Predictor
+from registry.runtimes import Predictor, judged
 
 OPERATIONS = "operations."
 STRICTER: Mapping[str, float] = {"concept.wrong": 0.05}
@@ -130,9 +130,9 @@ def _features(
         if usecase.features is None or None not in row  # without its features the model was not asked
     ]
     if asked:
-        probabilities = predictor.probabilities(asked)
+        probabilities, confidences = judged(predictor, asked)
         threshold = rule if isinstance(rule, float) else row_thresholds(probabilities, predictor.labels, rule)
-        features |= prediction_features(probabilities, predictor.labels, threshold)
+        features |= prediction_features(probabilities, confidences, predictor.labels, threshold)
     features[f"{OPERATIONS}fallback"] = Share(_fallen(window.routes), sum(window.routes.values()))
     return features
 

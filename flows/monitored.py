@@ -52,11 +52,13 @@ def event_features(columns: Columns, usecase: UseCase) -> dict[str, Feature]:
 
 
 def prediction_features(
-    probabilities: npt.NDArray[Any], labels: Sequence[str], threshold: "float | npt.NDArray[Any]"
+    probabilities: npt.NDArray[Any],
+    confidence: npt.NDArray[Any],
+    labels: Sequence[str],
+    threshold: "float | npt.NDArray[Any]",
 ) -> dict[str, Feature]:
-    """What the model says; `probabilities` is (n, k) in the order of `labels`, `threshold` one for all or one
-    for each row."""
-    confidence = probabilities.max(axis=1)
+    """What the model says; `probabilities` is (n, k) in the order of `labels`, `confidence` (n,) as it is
+    served, `threshold` one for all or one for each row."""
     said = [labels[at] for at in probabilities.argmax(axis=1).tolist()]
     return {
         "prediction.label": Categories(said),

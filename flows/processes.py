@@ -34,6 +34,7 @@ class Server:
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     start_timeout_s: float = 90.0
+    cwd: Path | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _sink: IO[bytes] | None = field(default=None, init=False, repr=False)
 
@@ -47,6 +48,7 @@ class Server:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **self.env},
+            cwd=self.cwd,
             start_new_session=True,
         )
         return self

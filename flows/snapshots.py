@@ -1,8 +1,8 @@
 """A snapshot: rows from traffic that may be trained on, in a folder named by its content.
 
 `snapshots/<use case>/<digest>/` holds `rows.parquet`, `snapshot.json` and `quarantine.parquet`. The digest
-covers all but the time of making, so the same journal gives the same folder. `dvc add` it, or take it as a
-dependency of a stage; it must not outlive `keep_until`, the first day on which a row's retention ends.
+covers all but the time of making, so the same journal gives the same folder. DVC has it too
+(`snapshot_versions.py`). It must not outlive `keep_until`, the first day on which a row's retention ends.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.errors import StepError
+from flows.snapshot_versions import forget_version
 from flows.steps.files import fresh, write_json
 
 if TYPE_CHECKING:
@@ -108,5 +109,6 @@ def drop_expired(base: Path, now: datetime) -> int:
         until = json.loads(file.read_text(encoding="utf-8")).get("keep_until")
         if until is not None and datetime.fromisoformat(until) <= now:
             shutil.rmtree(file.parent)
+            forget_version(file.parent)
             gone += 1
     return gone

@@ -36,10 +36,6 @@ def _fit(job: Job) -> Mapping[str, Any]:
     return _step("fit")(job.build, job.usecase, job.params.of_kind(kind), job.params.seed)
 
 
-def _defer(job: Job) -> Mapping[str, Any]:
-    return _step("defer")(job.build, job.usecase, job.params.seed)
-
-
 def _sign(job: Job) -> Mapping[str, Any]:
     from registry.settings import RegistrySettings
 
@@ -74,7 +70,7 @@ STAGES: Mapping[str, Callable[[Job], Mapping[str, Any]]] = {
 }
 """In the order in which they run; flows/training.py is the same recipe as a Prefect flow."""
 
-BESIDE: Mapping[str, Callable[[Job], Mapping[str, Any]]] = {"defer": _defer}
+BESIDE: Mapping[str, Callable[[Job], Mapping[str, Any]]] = {"defer": _plain("defer")}
 """Reports that no model depends on."""
 
 

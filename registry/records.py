@@ -31,14 +31,25 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """Where a learned deferral says how far an answer is to be trusted: the model's own confidence, and what
+    lowered the trust in it most (in log-odds)."""
+
+    plain: float
+    lowered: tuple[Contribution, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a local model says of one request; `confidence` is in 0..1. `contributions`, largest first, are
-    of kinds that can tell. `combined`: was a sender's own score weighed? None where the model cannot."""
+    of kinds that can tell. `combined`: was a sender's own score weighed? None where the model cannot. With a
+    learned deferral (`deferred`) `confidence` is its trust."""
 
     label: str
     confidence: float
     contributions: tuple[Contribution, ...] = ()
     combined: bool | None = None
+    deferred: Deferred | None = None
 
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)

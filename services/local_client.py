@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
-from registry.records import Contribution
+from registry.records import Contribution, Deferred
 from services.errors import TargetFailed
 from services.targets.local import Scored
 
@@ -45,11 +46,22 @@ class RemoteModel:
                 None if relaxed is None else (float(relaxed[0]), float(relaxed[1])),
                 tuple(Contribution(str(n), float(v), float(a)) for n, v, a in said["contributions"]),
                 said["combined"],
+                deferred=_deferred(said.get("deferred")),
             )
         except (ValueError, LookupError, TypeError):
             raise TargetFailed(
                 "bad_response", "the local model service answered with something else"
             ) from None
+
+
+def _deferred(said: Any) -> Deferred | None:
+    """What a learned deferral told; a service of an older version says nothing of it."""
+    if said is None:
+        return None
+    lowered = [
+        Contribution(str(one["name"]), float(one["value"]), float(one["added"])) for one in said["lowered"]
+    ]
+    return Deferred(float(said["plain"]), tuple(lowered))
 
 
 def local_models_client(url: str, timeout_s: float) -> httpx.AsyncClient:

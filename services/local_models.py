@@ -7,6 +7,7 @@ the models run in the orchestrator's own process, since a second one costs 3 ms 
 import asyncio
 import gc
 import logging
+from dataclasses import asdict
 from typing import Any
 
 import bentoml
@@ -73,6 +74,7 @@ class LocalModels:
             "digest": said.digest,
             "combined": said.combined,
             "contributions": [(one.name, one.value, one.added) for one in said.contributions],
+            "deferred": None if said.deferred is None else asdict(said.deferred),
         }
 
     async def __is_ready__(self) -> bool:

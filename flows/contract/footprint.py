@@ -22,7 +22,7 @@ from typing import Any
 
 from flows.contract.subject import Subject
 from registry.packages import PackageManifest
-from registry.runtimes import RUNTIMES
+from registry.runtimes import RUNTIMES, completed
 
 ROWS, ROUNDS = 30, 5
 TIMEOUT_S = 120.0
@@ -74,7 +74,8 @@ def _measured(asked: Mapping[str, Any]) -> Footprint:
     runtime: Any = import_module(asked["runtime"])
     manifest = PackageManifest.model_validate_json(json.dumps(asked["manifest"]))
     before = _peak_mb()
-    predictor = runtime.open_package(_Files(Path(asked["folder"]), manifest))
+    package = _Files(Path(asked["folder"]), manifest)
+    predictor = completed(runtime.open_package(package), package)
     rows = asked["rows"] or [{}]
     medians = []
     for _ in range(ROUNDS):

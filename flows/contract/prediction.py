@@ -10,6 +10,7 @@ from flows.contract.subject import Subject
 from registry.contract_tests import ContractCheck
 from registry.model_schema import FieldSchema, ModelSchema, broken_promises
 from registry.records import Prediction
+from registry.runtimes import judged
 
 TOLERANCE = 1e-5
 SHOWN = 3
@@ -54,23 +55,21 @@ def _output(name: str, spec: FieldSpec, usecase: UseCase) -> FieldSchema:
 
 
 def _prediction(subject: Subject) -> ContractCheck:
-    """One at a time says what all at once say: a known label, and its probability as a plain number."""
-    import numpy as np
-
+    """One at a time says what all at once say: the most probable label, and its confidence as a plain
+    number."""
     rows = subject.rows[:50]
-    together = np.asarray(subject.predictor.probabilities(rows), dtype=np.float64)
     wrong = 0
-    for row, probabilities in zip(rows, together, strict=True):
+    for row, probabilities, confidence in zip(rows, *judged(subject.predictor, rows), strict=True):
         said = subject.predictor.predict(row)
         fits = (
             isinstance(said, Prediction)
             and type(said.confidence) is float
             and math.isfinite(said.confidence)
             and said.label == subject.predictor.labels[int(probabilities.argmax())]
-            and abs(said.confidence - float(probabilities.max())) <= TOLERANCE
+            and abs(said.confidence - float(confidence)) <= TOLERANCE
         )
         wrong += not fits
-    expected = f"of {len(rows)} rows, the most probable label with its probability"
+    expected = f"of {len(rows)} rows, the most probable label with its confidence"
     return _check("prediction", not wrong, expected, f"{wrong} without" if wrong else "that")
 
 

@@ -1,143 +1,246 @@
-"""Kind `deferral`: is the local answer right? Trees on top of the model's own confidence (LightGBM).
+"""Learns when to defer: is the local answer right? Trees on top of the model's own confidence (LightGBM).
 
 Learning to defer as a second stage (Madras, Pitassi and Zemel 2018, "Predict responsibly"; Mao et al. 2023,
 two-stage surrogate): the classifier stays as it is, and a small model learns from its out-of-fold answers
 when it is wrong. The trees begin at the log-odds of the model's confidence and correct them, with monotone
 constraints: more confidence, or more neighbours that agree, never makes an answer less trusted.
 
-Features come from this machine alone: the model's probabilities, the nearest training rows with their
-labels, how long a text is and how many of its words training knows, and the use case's numeric fields.
+What no label fits is learned from rows whose own label was taken out: of the scores, and of the neighbours.
+To the model that is left they are messages of an intent that it does not know, and whatever it says is wrong.
 """
 
-from collections.abc import Sequence
+import io
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from flows.kinds.tabular_export import leaves
+from registry.runtimes.deferral import FORMAT, ROWS, RULE, placed
+from registry.runtimes.trust_features import (
+    Floats,
+    Ints,
+    Known,
+    Signals,
+    Singles,
+    Table,
+    joined,
+    log_odds,
+    of_fields,
+    of_neighbours,
+    of_probabilities,
+    of_tokens,
+    rounded,
+    softmax,
+)
+
 Bools = npt.NDArray[np.bool_]
 
-RISING = ("log_odds", "margin", "nearest_agrees", "agree_of_5", "agree_of_15", "agree_weighted",
-          "nearest_same", "gap")  # fmt: skip
-FALLING = ("entropy",)
-FREE = ("second_margin", "nearest", "nearest_other")
-TREES, BAGS, SHARP = 150, 3, 10.0
-_TINY = 1e-12
+RISING = frozenset(
+    {"log_odds", "margin", "nearest_agrees", "agree_of_5", "agree_of_15", "agree_weighted", "nearest",
+    "near_15",
+     "nearest_same", "gap", "known_tokens", "rarest_token", "usual_tokens"}
+)  # fmt: skip
+FALLING = frozenset({"entropy"})
+CUTOFF = 0.98
+STRANGE = 0.1
+"""How much all rows without their own label weigh beside all others. Both:
+docs/adr/0019-learned-deferral.md."""
+DIMENSIONS = 64
+TREES, BAGS = 150, 3
+FEWEST = 100
+"""With fewer unsure answers, or none that is wrong, there is nothing to learn from."""
+_GONE = -60.0  # the score of a label that was taken out
 _PARAMETERS: dict[str, Any] = {
     "objective": "binary", "num_leaves": 4, "learning_rate": 0.04, "min_data_in_leaf": 40,
     "feature_fraction": 0.6, "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 5.0,
     "verbose": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True,
 }  # fmt: skip
-"""Small trees, chosen by cross-validation on training rows alone: docs/adr/0016-learned-deferral.md."""
+"""Small trees, chosen by cross-validation on training rows alone: docs/adr/0019-learned-deferral.md."""
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Features of n answers: `values` (n, names)."""
+class Answers:
+    """What is learned from: out-of-fold answers to the rows of training. `fields` are the rows' inputs,
+    `numbers` those inputs that are numbers."""
 
-    names: tuple[str, ...]
-    values: Floats
+    signals: Signals
+    scores: Floats  # (n, k), before the softmax
+    truth: Ints  # (n,)
+    folds: Ints  # (n,): the neighbours of a row are those of other folds, the ones that its model had seen
+    fields: Sequence[Mapping[str, object]]
+    numbers: tuple[str, ...]
 
-    def beside(self, name: str, column: Floats) -> "Table":
-        """With one column more."""
-        return Table((*self.names, name), np.column_stack([self.values, column]))
+    @property
+    def said(self) -> Ints:
+        return np.asarray(self.signals.probabilities.argmax(axis=1), np.int64)
 
-
-def of_probabilities(probabilities: Floats) -> Table:
-    """How sure the model is: (n, k) with k >= 2."""
-    ranked = -np.sort(-probabilities, axis=1)
-    logs = np.log(ranked[:, : min(3, ranked.shape[1])] + _TINY)
-    second = logs[:, 1] - logs[:, 2] if logs.shape[1] > 2 else np.zeros(len(ranked))
-    entropy = -(probabilities * np.log(probabilities + _TINY)).sum(axis=1)
-    columns = [log_odds(ranked[:, 0]), logs[:, 0] - logs[:, 1], second, entropy]
-    return Table(("log_odds", "margin", "second_margin", "entropy"), np.column_stack(columns))
-
-
-def of_neighbours(
-    vectors: Floats,
-    said: Ints,
-    known: Floats,
-    labels: Ints,
-    folds: tuple[Ints, Ints] | None = None,
-    most: int = 15,
-) -> Table:
-    """What the nearest known rows are labelled, beside the label `said`: (n, d), (n,), (m, d), (m,).
-
-    Vectors have length 1. `folds` are those of both lists, where they are the same rows: a row's neighbours
-    are then those of other folds, the ones that its model had seen. O(n m d), in blocks of 500.
-    """
-    most = min(most, len(known) - 1)
-    found = np.zeros((len(vectors), 8))
-    for start in range(0, len(vectors), 500):
-        here = slice(start, start + 500)
-        near = vectors[here] @ known.T
-        if folds is not None:
-            near = np.where(folds[0][here, None] == folds[1][None, :], -1.0, near)
-        best = np.argpartition(-near, most, axis=1)[:, :most]
-        best = np.take_along_axis(best, np.argsort(-np.take_along_axis(near, best, 1), axis=1), 1)
-        closeness = np.take_along_axis(near, best, 1)
-        agrees = labels[best] == said[here, None]
-        weights = np.exp(SHARP * (closeness - closeness[:, :1]))
-        own = labels[None, :] == said[here, None]
-        same, other = np.where(own, near, -1.0).max(axis=1), np.where(own, -1.0, near).max(axis=1)
-        shares = [agrees[:, :1].mean(1), agrees[:, :5].mean(1), agrees.mean(1)]
-        weighted = (weights * agrees).sum(axis=1) / weights.sum(axis=1)
-        columns = [*shares, weighted, closeness[:, 0], same, other, same - other]
-        found[here] = np.column_stack(columns)
-    names = ("nearest_agrees", "agree_of_5", "agree_of_15", "agree_weighted", "nearest", "nearest_same",
-             "nearest_other", "gap")  # fmt: skip
-    return Table(names, found)
+    @property
+    def plain(self) -> Floats:
+        return np.asarray(self.signals.probabilities.max(axis=1), np.float64)
 
 
-def joined(tables: Sequence[Table]) -> Table:
-    """All columns side by side."""
-    names = tuple(name for table in tables for name in table.names)
-    return Table(names, np.hstack([table.values for table in tables]))
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """`trust` (n,) in each answer is by trees that had not seen it: what a threshold may be calibrated on."""
+
+    trust: Floats
+    trees: "Trees"
+    answers: Answers
+    projection: Singles
+    starts: Ints
+    order: Ints  # of the rows, by label
+    vectors: npt.NDArray[np.int8]  # in that order
+    counts: npt.NDArray[np.int32]  # rows that hold each token
+
+    def write(self, folder: Path) -> list[str]:
+        """deferral.json and deferral.npz; returns their names."""
+        rule = {
+            "format": FORMAT,
+            "names": self.trees.names,
+            "fields": self.answers.numbers,
+            "cutoff": CUTOFF,
+            "trees": self.trees.leaves(),
+        }
+        (folder / RULE).write_text(json.dumps(rule, separators=(",", ":")), encoding="utf-8")
+        packed = io.BytesIO()
+        np.savez_compressed(
+            packed, projection=self.projection, starts=self.starts, vectors=self.vectors, counts=self.counts
+        )
+        (folder / ROWS).write_bytes(packed.getvalue())
+        return [RULE, ROWS]
 
 
-def log_odds(confidences: Floats) -> Floats:
-    """Of probabilities, bounded at both ends."""
-    clipped = np.clip(confidences, 1e-9, 1 - 1e-9)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped))
-
-
-class Deferral:
-    """Fitted trees. `trust` is the probability that the local answer is right, by all features."""
+class Trees:
+    """Fitted trees: what they add to the log-odds of the model's own confidence."""
 
     def __init__(self, boosters: Sequence[Any], names: tuple[str, ...]) -> None:
         self.boosters, self.names = tuple(boosters), names
 
     def trust(self, table: Table) -> Floats:
-        """(n,) in 0..1."""
-        start = table.values[:, table.names.index("log_odds")]
+        """(n,) in 0..1; the model's own confidence from `CUTOFF` on, and never more than that below."""
+        start, top = table.values[:, self.names.index("log_odds")], log_odds(np.array([CUTOFF]))[0]
         moved = [b.predict(table.values, raw_score=True, num_threads=1) for b in self.boosters]
-        return np.asarray(special.expit(start + np.mean(moved, axis=0)))
+        odds = np.where(start >= top, start, np.minimum(start + np.mean(moved, axis=0), top))
+        return np.asarray(1.0 / (1.0 + np.exp(-odds)))
+
+    def leaves(self) -> dict[str, Any]:
+        """All leaves as serving reads them."""
+        trees = [one["tree_structure"] for b in self.boosters for one in b.dump_model()["tree_info"]]
+        return leaves(trees, 1.0 / len(self.boosters), 0.0)
 
 
-def fit_deferral(table: Table, correct: Bools, seed: int) -> Deferral:
+def fit_trees(table: Table, right: Bools, seed: int, weights: Floats | None = None) -> Trees:
     """Learn from answers that were given out of fold: (n, features) and (n,)."""
     import lightgbm
 
     signs = [1 if name in RISING else -1 if name in FALLING else 0 for name in table.names]
-    start = table.values[:, table.names.index("log_odds")]
+    start = table.values[:, table.names.index("log_odds")].copy()  # LightGBM wants no slices
     boosters = []
     for bag in range(BAGS):
-        data = lightgbm.Dataset(table.values, correct.astype(float), init_score=start)
+        data = lightgbm.Dataset(table.values, right.astype(float), init_score=start, weight=weights)
         settings = {**_PARAMETERS, "monotone_constraints": signs, "seed": 1000 * seed + bag}
         boosters.append(lightgbm.train(settings, data, TREES))
-    return Deferral(boosters, table.names)
+    return Trees(boosters, table.names)
 
 
-def cross_fitted(table: Table, correct: Bools, seed: int, parts: int = 5) -> Floats:
-    """Trust in each answer by trees that had not seen it: what a threshold may be calibrated on."""
+def learn(answers: Answers, labels: int, seed: int) -> Learned | None:
+    """Fit on all answers, with cross-fitted trust in each. None where there is nothing to learn from."""
+    with threadpool_limits(1):  # the same sums in the same order each time
+        return _learned(answers, labels, seed)
+
+
+def _learned(answers: Answers, labels: int, seed: int) -> Learned | None:
     from sklearn.model_selection import StratifiedKFold
 
-    found = np.zeros(len(correct))
-    for train, test in StratifiedKFold(parts, shuffle=True, random_state=seed).split(correct, correct):
-        fitted = fit_deferral(Table(table.names, table.values[train]), correct[train], seed)
-        found[test] = fitted.trust(Table(table.names, table.values[test]))
-    return found
+    right, unsure = answers.said == answers.truth, answers.plain < CUTOFF
+    if min(int((unsure & right).sum()), int((unsure & ~right).sum())) < FEWEST:
+        return None
+    projection = _projection(answers.signals.vectors)
+    vectors = np.round(placed(answers.signals.vectors, projection) * 127).astype(np.int8)
+    order = np.argsort(answers.truth, kind="stable")
+    starts = np.searchsorted(answers.truth[order], np.arange(labels + 1))
+    counts = _counts(answers.signals.tokens)
+    known = Known(
+        vectors[order].astype(np.float32) / np.float32(127), answers.truth[order], starts, np.log1p(counts)
+    )
+    near_of = _Near(placed(answers.signals.vectors, projection), known, answers.folds, answers.folds[order])
+    usual = _table(answers, answers.signals, known, near_of, None)
+    strange = _table(answers, _without_own(answers), known, near_of, answers.truth)
+    odd = np.exp(-np.log1p(np.exp(-strange.values[:, 0]))) < CUTOFF
+
+    def fitted(rows: Bools) -> Trees:
+        mine, others = unsure & rows, odd & rows
+        table = Table(usual.names, np.vstack([usual.values[mine], strange.values[others]]))
+        truths = np.concatenate([right[mine], np.zeros(int(others.sum()), bool)])
+        share = STRANGE * mine.sum() / max(1, int(others.sum()))
+        weights = np.concatenate([np.ones(int(mine.sum())), np.full(int(others.sum()), share)])
+        return fit_trees(table, truths, seed, weights)
+
+    trust = np.zeros(len(right))
+    for seen, held in StratifiedKFold(5, shuffle=True, random_state=seed).split(right, right):
+        rows = np.zeros(len(right), bool)
+        rows[seen] = True
+        trust[held] = fitted(rows).trust(Table(usual.names, usual.values[held]))
+    everything = fitted(np.ones(len(right), bool))
+    return Learned(trust, everything, answers, projection, starts, order, vectors[order], counts)
+
+
+class _Near:
+    """Cosines of training rows to known rows of other folds, and not of the label `gone` (n,)."""
+
+    def __init__(self, vectors: Singles, known: Known, folds: Ints, of_known: Ints) -> None:
+        self._vectors, self._known, self._folds, self._of_known = vectors, known, folds, of_known
+
+    def __call__(self, rows: slice, gone: Ints | None) -> Singles:
+        near = self._vectors[rows] @ self._known.vectors.T
+        hidden = self._folds[rows, None] == self._of_known[None, :]
+        if gone is not None:
+            hidden |= gone[rows, None] == self._known.labels[None, :]
+        near[hidden] = -1.0
+        return np.asarray(near)
+
+
+def _table(answers: Answers, signals: Signals, known: Known, near_of: _Near, gone: Ints | None) -> Table:
+    """Features of all rows; `gone` (n,) are the labels that are not looked for among the neighbours."""
+    said, parts = signals.probabilities.argmax(axis=1), []
+    for first in range(0, len(said), 500):
+        rows = slice(first, first + 500)
+        parts.append(of_neighbours(near_of(rows, gone), said[rows], known).values)
+        names = of_neighbours(near_of(slice(0, 1), gone), said[:1], known).names
+    return rounded(
+        joined(
+            [
+                of_probabilities(signals.probabilities),
+                Table(names, np.vstack(parts)),
+                of_tokens(signals.tokens, known.usual, own=1.0),
+                of_fields(answers.fields, answers.numbers),
+            ]
+        )
+    )
+
+
+def _without_own(answers: Answers) -> Signals:
+    scores = answers.scores.copy()
+    scores[np.arange(len(answers.truth)), answers.truth] = _GONE
+    return Signals(softmax(scores), answers.signals.vectors, answers.signals.tokens)
+
+
+def _projection(vectors: Singles) -> Singles:
+    """The directions along which the rows differ most: (e, d), principal components without centring."""
+    wide = vectors.astype(np.float64)
+    _, found = np.linalg.eigh(wide.T @ wide)
+    return np.asarray(found[:, ::-1][:, :DIMENSIONS], np.float32)
+
+
+def _counts(tokens: Sequence[Ints]) -> npt.NDArray[np.int32]:
+    width = 1 + max(int(ids.max(initial=0)) for ids in tokens)
+    counts = np.zeros(width + 1, np.int32)  # the last is for tokens that no row has
+    for ids in tokens:
+        counts[np.unique(ids)] += 1
+    return counts

@@ -28,7 +28,7 @@ def write_model(
     """model.onnx, trees.json, columns.json in `folder`; `dumped` is LightGBM's `dump_model()`."""
     trees = [tree["tree_structure"] for tree in dumped["tree_info"]]
     (folder / MODEL).write_bytes(_graph(trees, len(columns), slope, offset))
-    text = json.dumps(_leaves(trees, slope, offset), separators=(",", ":"))
+    text = json.dumps(leaves(trees, slope, offset), separators=(",", ":"))
     (folder / TREES).write_text(text, encoding="utf-8")
     (folder / COLUMNS).write_text(json.dumps({"columns": columns}) + "\n", encoding="utf-8")
     return [MODEL, TREES, COLUMNS]
@@ -112,7 +112,7 @@ def _add_tree(nodes: _Nodes, tree: int, root: Mapping[str, Any]) -> None:
             )
 
 
-def _leaves(trees: list[Any], slope: float, offset: float) -> dict[str, Any]:
+def leaves(trees: list[Any], slope: float, offset: float) -> dict[str, Any]:
     """What `TreeReasons` reads; values are in calibrated log-odds."""
     found = [leaf for tree in trees for leaf in _walk(tree, {})]
     width = max(1, max((len(path) for _, path in found), default=1))

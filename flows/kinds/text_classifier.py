@@ -24,7 +24,8 @@ from flows.errors import StepError
 from flows.kinds.text_corpus import Corpus, Quantised, read_corpus, read_texts, read_wordllama
 from flows.kinds.text_export import write_model
 from flows.kinds.text_model import Floats, Ints, Model, Recipe, learn, lift
-from registry.runtimes.text_features import TextTokenizer
+from registry.runtimes.text_features import TextTokenizer, clean
+from registry.runtimes.trust_features import Signals
 
 _WORTH_A_PROCESS = 3000  # rows; below, starting processes takes longer than the work
 
@@ -41,13 +42,30 @@ class FittedText:
     embedding: Quantised
     tokenizer: bytes
     folds: Ints  # (n,)
+    oof_scores: npt.NDArray[np.float64]  # (n, k): what `oof` is the softmax of
 
     def probabilities(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Probabilities by the matrices that were trained: shape (n, k)."""
-        tokenizer, width = TextTokenizer(self.tokenizer), len(self.embedding.scales)
-        corpus = self.corpus.like(read_texts(rows, self.inputs), tokenizer, width)
-        scores = self.model.scores(corpus, self.embedding.table())
+        scores = self.model.scores(self._read(rows), self.embedding.table())
         return _probabilities(scores, self.model.blend, self.model.lift)
+
+    def signals(self, rows: pd.DataFrame) -> Signals:
+        """What a learned deferral looks at, by the matrices that were trained."""
+        return self._signals(rows, self.probabilities(rows))
+
+    def oof_signals(self, rows: pd.DataFrame) -> tuple[Signals, npt.NDArray[np.float64]]:
+        """The same of the training rows, each by a model that had not seen it; and its scores (n, k)."""
+        return self._signals(rows, self.oof), self.oof_scores
+
+    def _read(self, rows: pd.DataFrame) -> Corpus:
+        tokenizer, width = TextTokenizer(self.tokenizer), len(self.embedding.scales)
+        return self.corpus.like(read_texts(rows, self.inputs), tokenizer, width)
+
+    def _signals(self, rows: pd.DataFrame, probabilities: npt.NDArray[np.float64]) -> Signals:
+        tokenizer = TextTokenizer(self.tokenizer)
+        tokens = [np.asarray(tokenizer(clean(text)), np.int64) for text in read_texts(rows, self.inputs)]
+        directions = self.model.reading.directions(self._read(rows), self.embedding.table())
+        return Signals(probabilities, directions, tokens)
 
     def export(self, folder: Path) -> list[str]:
         """model.onnx, tokenizer.json and vocabulary.json."""
@@ -94,7 +112,9 @@ def fit(rows: pd.DataFrame, usecase: UseCase, params: Mapping[str, Any], seed: i
     lifted = lift(np.asarray(counts, np.int64), recipe.rare_lift)
     model = replace(results[-1][0], blend=blend, lift=lifted)
     oof = _probabilities(scores, blend, lifted)
-    return FittedText(labels, oof, inputs, model, corpus, quantised, tokenizer, held_out)
+    return FittedText(
+        labels, oof, inputs, model, corpus, quantised, tokenizer, held_out, _scores(scores, blend, lifted)
+    )
 
 
 def settings(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,5 +166,11 @@ def _blend(scores: tuple[npt.NDArray[Any], npt.NDArray[Any]], truth: Ints) -> tu
 def _probabilities(
     scores: tuple[npt.NDArray[Any], npt.NDArray[Any]], blend: tuple[float, float], lifted: Floats
 ) -> npt.NDArray[np.float64]:
+    return cast("npt.NDArray[np.float64]", special.softmax(_scores(scores, blend, lifted), axis=1))
+
+
+def _scores(
+    scores: tuple[npt.NDArray[Any], npt.NDArray[Any]], blend: tuple[float, float], lifted: Floats
+) -> npt.NDArray[np.float64]:
     both = blend[0] * scores[0].astype(np.float64) + blend[1] * scores[1].astype(np.float64)
-    return cast("npt.NDArray[np.float64]", special.softmax(both + lifted, axis=1))
+    return np.asarray(both + lifted, np.float64)

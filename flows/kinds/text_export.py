@@ -14,7 +14,7 @@ from onnx import TensorProto, checker, helper, numpy_helper
 
 from flows.kinds.text_corpus import Corpus, Quantised
 from flows.kinds.text_model import TINY, Model
-from registry.runtimes.text_classifier import MODEL, TOKENIZER, VOCABULARY
+from registry.runtimes.text_classifier import MODEL, POINT, PROBABILITIES, TOKENIZER, VOCABULARY
 
 _OPSET = 17
 _IR_VERSION = 10  # the oldest that has all we use: more runtimes can read it
@@ -38,7 +38,7 @@ def write_model(
 
 
 def _graph(model: Model, embedding: Quantised) -> bytes:
-    """tokens, columns, weights -> probabilities (k,)."""
+    """tokens, columns, weights -> probabilities (k,), and the direction (e,) of the mean embedding."""
     reading, net = model.reading, model.network
     machine, network = (np.float32(weight) for weight in model.blend)
     constants: dict[str, Any] = {
@@ -82,7 +82,8 @@ def _graph(model: Model, embedding: Quantised) -> bytes:
         node("Mul", ["svm_scores", "svm_blend"], ["svm_part"]),
         node("Add", ["network_scores", "svm_part"], ["scores"]),
         node("Softmax", ["scores"], ["probabilities_row"], axis=-1),
-        node("Squeeze", ["probabilities_row", "zero"], ["probabilities"]),
+        node("Squeeze", ["probabilities_row", "zero"], [PROBABILITIES]),
+        node("Squeeze", ["unit", "zero"], [POINT]),
     ]
     constants["zero"] = np.zeros(1, np.int64)
     value = helper.make_tensor_value_info
@@ -94,7 +95,10 @@ def _graph(model: Model, embedding: Quantised) -> bytes:
             value("columns", TensorProto.INT64, ["m"]),
             value("weights", TensorProto.FLOAT, ["m"]),
         ],
-        [value("probabilities", TensorProto.FLOAT, [len(model.svm_bias)])],
+        [
+            value(PROBABILITIES, TensorProto.FLOAT, [len(model.svm_bias)]),
+            value(POINT, TensorProto.FLOAT, [len(reading.center)]),
+        ],
         [numpy_helper.from_array(np.asarray(held), name) for name, held in constants.items()],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)])

@@ -65,10 +65,15 @@ class Reading:
             found.append(weigher.transform(counts[:, kept]))
         return sparse.csr_matrix(sparse.hstack(found)).astype(np.float32)
 
-    def dense(self, corpus: Corpus, embedding: Floats) -> Floats:
-        """Direction of the centred mean embedding, then the topics: shape (n, e + t)."""
+    def directions(self, corpus: Corpus, embedding: Floats) -> Floats:
+        """The centred mean embedding, of length 1: shape (n, e)."""
         direction = _mean(corpus, embedding) - self.center
         direction /= np.linalg.norm(direction, axis=1, keepdims=True) + TINY
+        return direction
+
+    def dense(self, corpus: Corpus, embedding: Floats) -> Floats:
+        """Direction of the centred mean embedding, then the topics: shape (n, e + t)."""
+        direction = self.directions(corpus, embedding)
         topics = self.ngrams(corpus) @ self.topics.table() - self.topics_center
         return np.hstack(
             [direction * np.float32(self.embedding_length), topics * np.float32(self.topics_scale)]

@@ -16,7 +16,8 @@ package    all of the above               report/metrics.json coverage.csv .png 
 sign       package/                       signed/ (package and model.sig)
 register   signed/ report/                registered/register.json
 
-fit/oof.npz holds `probabilities` (n, k) float64, cross-fitted, and `truth` (n,) int64, an index into
-`labels` of fit/fit.json. evaluation/predictions.npz holds `test_probabilities` (n, k),
-`test_truth` (n,) and `outside_probabilities` (m, k), in the same label order.
+fit/oof.npz holds `probabilities` (n, k) float64, cross-fitted, `truth` (n,) int64, an index into
+`labels` of fit/fit.json, and `confidences` (n,), what a threshold is on. evaluation/predictions.npz holds
+`test_probabilities` (n, k), `test_truth` (n,) and `outside_probabilities` (m, k), in the same label order,
+`test_confidences` (n,) and `outside_confidences` (m,).
 """

@@ -37,6 +37,7 @@ def calibrate(build: Path, usecase: UseCase) -> dict[str, Any]:
     with np.load(need(build / "fit" / "oof.npz", "fit"), allow_pickle=False) as arrays:
         probabilities, truth = arrays["probabilities"].astype(np.float64), arrays["truth"]
         combined = arrays.get("combined")
+        confidences = arrays["confidences"] if "confidences" in arrays else probabilities.max(axis=1)
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1]:
         raise StepError(
             f"oof.npz: expected probabilities (n, k) and truth (n,), got {probabilities.shape} and "
@@ -45,7 +46,9 @@ def calibrate(build: Path, usecase: UseCase) -> dict[str, Any]:
     with_score: tuple[Any, Any] | None = None
     if combined is not None:
         probabilities, truth, with_score = _apart(probabilities, truth, combined)
-    confidences, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+        confidences = probabilities.max(axis=1)
+    said = probabilities.argmax(axis=1)
+    correct = said == truth
     try:
         found = choose_threshold(confidences, correct, risk.max_error, risk.confidence)
         relaxed = _relaxed(confidences, correct, risk)
@@ -54,11 +57,12 @@ def calibrate(build: Path, usecase: UseCase) -> dict[str, Any]:
     folder = fresh(build / "calibration")
     _write_curve(folder / "coverage.csv", confidences, correct, risk.confidence)
     labels = read_json(build / "fit" / "fit.json", "fit")["labels"] if risk.by_label else ()
-    by_label = label_rules(probabilities, truth, labels, risk)
+    by_label = label_rules(confidences, said, truth, labels, risk)
     written = asdict(found) | {"relaxed": relaxed, "by_label": by_label.rules, "labels": by_label.found}
     written["combined"], written["combined_labels"] = None, None
     if with_score is not None:
-        rules = label_rules(*with_score, labels, risk)
+        sure, told = with_score[0].max(axis=1), with_score[0].argmax(axis=1)
+        rules = label_rules(sure, told, with_score[1], labels, risk)
         written["combined"] = {**_combined_rule(*with_score, risk), "by_label": rules.rules}
         written["combined_labels"] = rules.found
     thresholds = [rule["threshold"] for rule in (by_label.rules or {}).values()] or [found.threshold]

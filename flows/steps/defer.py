@@ -1,161 +1,94 @@
-"""defer: what a learned deferral would do, side by side with the plain confidence. Changes no model.
+"""defer: what the learned deferral does, side by side with plain confidence. Changes no model.
 
-Trees are fitted on out-of-fold answers, the threshold is calibrated on answers that they had not seen, by
-the same bound as step `calibrate`; test rows, and those that no label fits, are looked at once, at the end.
+Both thresholds are calibrated on answers that neither had seen, by the bound of step `calibrate`; test rows,
+and those that no label fits, are looked at once, at the end, as they are served.
 """
 
-import re
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_checks.usecase import UseCase
-from flows.embedding import text_inputs, unit_vectors
 from flows.errors import StepError
 from flows.steps.files import fresh, need, read_json, write_json
-from flows.steps.rows import positions, read_rows
+from flows.steps.plots import deferral_plot
+from flows.steps.scores import accepted, accepted_share, coverage_curve
 from flows.steps.thresholds import choose_threshold
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from flows.kinds.deferral import Floats, Ints, Table
-
-_WORD = re.compile(r"\w+")
+    from flows.steps.scores import Bools, Floats
 
 
-def defer(build: Path, usecase: UseCase, seed: int) -> dict[str, Any]:
-    """Read what `fit` and `evaluate` left; write deferral/deferral.json and the trees; returns the former."""
+def defer(build: Path, usecase: UseCase) -> dict[str, Any]:
+    """Read what `fit` and `evaluate` left; write deferral/deferral.json, curves.csv and curves.svg; returns
+    the first. Raises `StepError` where no deferral was learned."""
     import numpy as np
 
-    from flows.kinds.deferral import (
-        cross_fitted,
-        fit_deferral,
-        joined,
-        of_neighbours,
-        of_probabilities,
-    )
-
-    if usecase.local is None:
-        raise StepError(f"use case '{usecase.name}' has no local model")
-    labels = read_json(build / "fit" / "fit.json", "fit")["labels"]
+    fitted = read_json(build / "fit" / "fit.json", "fit")
+    if usecase.local is None or fitted.get("deferral") != "learned":
+        raise StepError(
+            f"use case '{usecase.name}': there is no learned deferral to compare with; say "
+            "`deferral: learned` under `local:` in usecase.yaml, and run step 'fit' and those after it again"
+        )
     with np.load(need(build / "fit" / "oof.npz", "fit"), allow_pickle=False) as arrays:
-        held_out, truth = arrays["probabilities"].astype(np.float64), arrays["truth"]
-        if "folds" not in arrays:
-            raise StepError("oof.npz of step 'fit' does not say its folds; run step 'fit' again")
-        folds = arrays["folds"]
-        rows = arrays["rows"] if "rows" in arrays else np.arange(len(truth))
+        held = {"plain": arrays["probabilities"].max(axis=1), "learned": arrays["confidences"]}
+        correct = arrays["probabilities"].argmax(axis=1) == arrays["truth"]
     with np.load(need(build / "evaluation" / "predictions.npz", "evaluate"), allow_pickle=False) as arrays:
-        test, outside = arrays["test_probabilities"], arrays["outside_probabilities"]
-    parts = {name: read_rows(build, name) for name in ("train", "test", "outside")}
-    parts["train"] = parts["train"].iloc[rows]  # those that were held out
-    vectors = {name: unit_vectors(rows, usecase) for name, rows in parts.items()}
-    center = vectors["train"].mean(axis=0)
-    vectors = {name: _unit(found - center) for name, found in vectors.items()}
-    words = _known_words(parts["train"], usecase)
-
-    def table(name: str, probabilities: "Floats", own: "tuple[Ints, Ints] | None" = None) -> "Table":
-        said = probabilities.argmax(axis=1)
-        tables = [of_probabilities(probabilities)]
-        if vectors["train"].shape[1]:
-            tables.append(of_neighbours(vectors[name], said, vectors["train"], truth, own))
-        return joined([*tables, _of_fields(parts[name], usecase, words)])
-
-    seen, correct = table("train", held_out, (folds, folds)), held_out.argmax(axis=1) == truth
-    trust = cross_fitted(seen, correct, seed)
-    fitted = fit_deferral(seen, correct, seed)
-    tested = positions(parts["test"][usecase.label].tolist(), labels)
-    right = test.argmax(axis=1) == tested
-    strange = np.zeros(0) if not len(outside) else fitted.trust(table("outside", outside))
-    found = {
-        "seed": seed,
-        "features": list(seen.names),
-        "plain": _one(held_out.max(axis=1), correct, test.max(axis=1), right, outside.max(axis=1), usecase),
-        "learned": _one(trust, correct, fitted.trust(table("test", test)), right, strange, usecase),
-    }
+        test = {"plain": arrays["test_probabilities"].max(axis=1), "learned": arrays["test_confidences"]}
+        right = arrays["test_probabilities"].argmax(axis=1) == arrays["test_truth"]
+        strange = {
+            "plain": arrays["outside_probabilities"].max(axis=1, initial=0.0),
+            "learned": arrays["outside_confidences"],
+        }
+    found: dict[str, Any] = {"seed": fitted["seed"]}
+    for name in held:
+        found[name] = _one(held[name], correct, test[name], right, strange[name], usecase)
     folder = fresh(build / "deferral")
-    for bag, booster in enumerate(fitted.boosters):
-        booster.save_model(folder / f"trees{bag}.txt")
+    curves = {name: coverage_curve(scores, right) for name, scores in test.items()}
+    with (folder / "curves.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("rule", "threshold", "coverage", "error"))
+        writer.writerows(
+            (name, *(f"{value:.6g}" for value in point)) for name, curve in curves.items() for point in curve
+        )
+    deferral_plot(curves, usecase.local.risk.max_error, folder / "curves.svg")
     write_json(folder / "deferral.json", found)
     return found
 
 
 def _one(
-    scores: "Floats", correct: Any, on_test: "Floats", right: Any, strange: "Floats", usecase: UseCase
+    scores: "Floats", correct: "Bools", on_test: "Floats", right: "Bools", strange: "Floats", usecase: UseCase
 ) -> dict[str, Any]:
     """One rule: calibrated on `scores`, looked at on test rows."""
-    from sklearn.metrics import roc_auc_score
-
     assert usecase.local is not None
     risk = usecase.local.risk
     rule = choose_threshold(scores, correct, risk.max_error, risk.confidence)
-    taken = on_test >= rule.threshold
-    both = [*right.astype(int).tolist(), *([0] * len(strange))]
+    local = accepted(on_test, right, rule.threshold)
     return {
         "threshold": rule.threshold,
         "out_of_fold": {
-            "auroc_right": float(roc_auc_score(correct, scores)),
+            "auroc_right": _auroc(scores[correct], scores[~correct]),
             "coverage": rule.coverage,
             "error": rule.empirical_error,
             "error_upper_bound": rule.error_upper_bound,
         },
         "test": {
-            "auroc_right": float(roc_auc_score(right, on_test)),
-            "coverage": float(taken.mean()),
-            "error": float((~right[taken]).mean()) if taken.any() else 0.0,
+            "auroc_right": _auroc(on_test[right], on_test[~right]),
+            "coverage": local.coverage,
+            "error": local.error,
         },
         "outside": {
             "rows": len(strange),
-            "auroc": _outside_auroc(on_test, strange),
-            "accepted": float((strange >= rule.threshold).mean()) if len(strange) else None,
-            "auroc_right_or_not": float(roc_auc_score(both, [*on_test, *strange])),
+            "auroc": _auroc(on_test, strange),
+            "accepted": accepted_share(strange, rule.threshold),
         },
     }
 
 
-def _outside_auroc(on_test: "Floats", strange: "Floats") -> float | None:
-    """How well low scores tell rows that no label fits from test rows."""
+def _auroc(high: "Floats", low: "Floats") -> float | None:
+    """How often one of `high` is above one of `low`; None where either is empty."""
     from sklearn.metrics import roc_auc_score
 
-    if not len(strange):
+    if not len(high) or not len(low):
         return None
-    return float(roc_auc_score([1] * len(on_test) + [0] * len(strange), [*on_test, *strange]))
-
-
-def _of_fields(rows: "pd.DataFrame", usecase: UseCase, known: frozenset[str]) -> "Table":
-    """Length and vocabulary coverage of the texts, and every number."""
-    import numpy as np
-
-    from flows.kinds.deferral import Table
-
-    texts = _texts(rows, usecase)
-    said = [_WORD.findall(text) for text in texts]
-    coverage = [sum(word in known for word in words) / max(1, len(words)) for words in said]
-    names, columns = (
-        ["length", "words", "known_words"],
-        [[len(t) for t in texts], [len(w) for w in said], coverage],
-    )
-    for name, spec in usecase.input.items():
-        if spec.type in ("number", "integer"):
-            names.append(name)
-            columns.append(rows[name].astype(float).tolist())
-    return Table(tuple(names), np.asarray(columns, float).T.reshape(len(rows), len(names)))
-
-
-def _known_words(rows: "pd.DataFrame", usecase: UseCase) -> frozenset[str]:
-    """Words of at least two training rows, so that a row's own words do not all count as known."""
-    from collections import Counter
-
-    counts = Counter(word for text in _texts(rows, usecase) for word in set(_WORD.findall(text)))
-    return frozenset(word for word, n in counts.items() if n > 1)
-
-
-def _texts(rows: "pd.DataFrame", usecase: UseCase) -> list[str]:
-    columns = [rows[name].astype(str).tolist() for name in text_inputs(usecase)]
-    return [" ".join(parts).lower() for parts in zip(*columns, strict=True)] if columns else [""] * len(rows)
-
-
-def _unit(found: "Floats") -> "Floats":
-    import numpy as np
-
-    scaled: Floats = found / (np.linalg.norm(found, axis=1, keepdims=True) + 1e-12)
-    return scaled
+    return float(roc_auc_score([1] * len(high) + [0] * len(low), [*high, *low]))

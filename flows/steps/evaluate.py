@@ -10,13 +10,15 @@ from flows.steps.local_build import open_local_build
 from flows.steps.plots import confusion_plot
 from flows.steps.rows import inputs, positions, read_rows
 from flows.steps.scores import accuracy, macro_f1, per_label
+from registry.runtimes import judged
 
 
 def evaluate(build: Path, usecase: UseCase) -> dict[str, Any]:
     """Score model/ on prepared/test.parquet and run it on outside.parquet; write evaluation/.
 
     predictions.npz holds `test_probabilities` (n, k), `test_truth` (n,) and `outside_probabilities`
-    (m, k); confusion.csv one `actual,predicted` line a test row. Returns evaluation.json's content.
+    (m, k), with `test_confidences` and `outside_confidences` as they are served; confusion.csv one
+    `actual,predicted` line a test row. Returns evaluation.json's content.
     """
     import numpy as np
 
@@ -24,10 +26,10 @@ def evaluate(build: Path, usecase: UseCase) -> dict[str, Any]:
     labels = list(predictor.labels)
     test, outside = read_rows(build, "test"), read_rows(build, "outside")
     truth = positions(test[usecase.label].tolist(), labels)
-    on_test = np.asarray(predictor.probabilities(inputs(test, usecase)), dtype=np.float64)
-    on_outside = np.zeros((0, len(labels)))
+    on_test, sure = judged(predictor, inputs(test, usecase))
+    on_outside, outside_sure = np.zeros((0, len(labels))), np.zeros(0)
     if len(outside):
-        on_outside = np.asarray(predictor.probabilities(inputs(outside, usecase)), dtype=np.float64)
+        on_outside, outside_sure = judged(predictor, inputs(outside, usecase))
 
     folder = fresh(build / "evaluation")
     np.savez(
@@ -35,6 +37,8 @@ def evaluate(build: Path, usecase: UseCase) -> dict[str, Any]:
         test_probabilities=on_test,
         test_truth=truth,
         outside_probabilities=on_outside,
+        test_confidences=sure,
+        outside_confidences=outside_sure,
     )
     guess = on_test.argmax(axis=1)
     with (folder / "confusion.csv").open("w", encoding="utf-8", newline="") as file:

@@ -8,10 +8,12 @@ from typing import Any
 from feature_checks.usecase import UseCase
 from flows.errors import StepError
 from flows.kinds import KINDS
+from flows.steps.deferring import apart, learned_deferral
 from flows.steps.federated import Learned, learn, write_weights
 from flows.steps.files import fresh, write_json
 from flows.steps.local_build import open_exported
 from flows.steps.rows import inputs, positions, read_rows
+from registry.runtimes import judged
 
 PARITY_LIMIT = 1e-4
 PARITY_ROWS = 500
@@ -21,8 +23,9 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
     """Train on prepared/train.parquet; write model/ (exported files), fit/oof.npz and fit/fit.json.
 
     `params` are those of the model kind. `oof.npz` holds `probabilities` (n, k) float64, each row
-    from models that did not see it, `truth` (n,) int64, an index into fit.json's `labels`, and `folds`
-    (n,) int64: rows of the same number were held out together.
+    from models that did not see it, `truth` (n,) int64, an index into fit.json's `labels`, `folds`
+    (n,) int64: rows of the same number were held out together, and `confidences` (n,): what a threshold is
+    on, with a learned deferral the trust in each answer by trees that had not seen it.
     Returns what fit.json holds. Raises `StepError` when a label of the rows was not learned, or when
     exported and original model differ by more than 1e-4 anywhere.
     """
@@ -37,10 +40,15 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
     truth = positions(rows[usecase.label].tolist(), labels)
 
     model, notes = fresh(build / "model"), fresh(build / "fit")
-    files = sorted(fitted.export(model))
+    files = fitted.export(model)
+    deferral = learned_deferral(fitted, rows, usecase, seed)
+    files = sorted([*files, *(deferral.write(model) if deferral else [])])
     some = rows.iloc[:: max(1, len(rows) // PARITY_ROWS)]
-    exported = open_exported(model, usecase, labels, files).probabilities(inputs(some, usecase))
-    difference = float(np.abs(np.asarray(fitted.probabilities(some)) - exported).max())
+    exported = open_exported(model, usecase, labels, files)
+    probabilities, confidences = judged(exported, inputs(some, usecase))
+    difference = float(np.abs(np.asarray(fitted.probabilities(some)) - probabilities).max())
+    if deferral:
+        difference = max(difference, apart(deferral, fitted, some, usecase, exported, confidences))
     if not difference <= PARITY_LIMIT:  # NaN must fail too
         raise StepError(
             f"exported and original model differ by {difference:.2g}, expected at most {PARITY_LIMIT:g}; "
@@ -51,6 +59,7 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
     folds = np.asarray(fitted.folds, dtype=np.int64)[held]
     learned = _combined(usecase, rows, oof, truth, np.asarray(fitted.folds, dtype=np.int64), fitted.labels)
     arrays: dict[str, Any] = {} if learned is None else {"combined": learned.oof[held]}
+    arrays["confidences"] = oof[held].max(axis=1) if deferral is None else deferral.trust
     np.savez(
         notes / "oof.npz",
         probabilities=oof[held], truth=truth[held], folds=folds, rows=np.flatnonzero(held), **arrays,
@@ -63,6 +72,7 @@ def fit(build: Path, usecase: UseCase, params: Mapping[str, Any], seed: int) -> 
         "files": files,
         "params": kind.settings(params),
         "seed": seed,
+        "deferral": "confidence" if deferral is None else "learned",
         "rows": len(rows),
         "federated": learned.weights.model_dump() if learned else None,
         "parity": {"rows": len(some), "max_abs_difference": difference, "limit": PARITY_LIMIT},

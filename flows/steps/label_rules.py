@@ -27,22 +27,25 @@ class LabelRules:
     found: Mapping[str, Mapping[str, Any]]
 
 
-def label_rules(probabilities: "Floats", truth: "Ints", labels: Sequence[str], risk: RiskSpec) -> LabelRules:
-    """The rule of every label in `risk.by_label`. Raises `StepError` for a label that was not learned."""
+def label_rules(
+    confidences: "Floats", said: "Ints", truth: "Ints", labels: Sequence[str], risk: RiskSpec
+) -> LabelRules:
+    """The rule of every label in `risk.by_label`, from answers `said` (n,) with their `confidences` (n,).
+
+    Raises `StepError` for a label that was not learned."""
     import numpy as np
 
     if not risk.by_label:
         return LabelRules(None, {})
     if unknown := set(risk.by_label) - set(labels):
         raise StepError(f"local.risk.by_label: not learned: {', '.join(sorted(unknown))}")
-    said = probabilities.argmax(axis=1)
     rules: dict[str, dict[str, float]] = {}
     found: dict[str, dict[str, Any]] = {}
     for label, own in risk.by_label.items():
         mine = said == labels.index(label)
-        confidences, correct = probabilities[mine].max(axis=1), truth[mine] == said[mine]
+        correct = truth[mine] == said[mine]
         best, cost = _cheapest(
-            np.asarray(confidences), np.asarray(correct), own.max_error, risk.confidence,
+            np.asarray(confidences[mine]), np.asarray(correct), own.max_error, risk.confidence,
             own.cost_of_error, risk.cost_of_asking,
         )  # fmt: skip
         rules[label] = {"threshold": best.threshold, "max_error": best.max_error}

@@ -1,6 +1,6 @@
 """The two pictures of a training run: which labels are confused, and what each threshold would cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,30 @@ def coverage_plot(
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     _save(figure, to)
+
+
+def deferral_plot(
+    curves: Mapping[str, Sequence[tuple[float, float, float]]], max_error: float, to: Path
+) -> None:
+    """An SVG of both rules on test rows: the share answered against the wrong share of those."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "switchyard"}):
+        figure = _figure(6.4, 4.0)
+        axes = figure.add_subplot()
+        for name, curve in curves.items():
+            axes.plot([c for _, c, _ in curve], [e for _, _, e in curve], linewidth=1.3, label=name)
+        axes.axhline(
+            max_error, color="black", linestyle="--", linewidth=1, label=f"promised: {max_error:.1%}"
+        )
+        axes.set_xlim(0.5, 1)
+        axes.set_ylim(0, 3.5 * max_error)
+        axes.set_xlabel("share of test rows answered locally")
+        axes.set_ylabel("wrong share of those")
+        axes.legend(fontsize=8)
+        axes.grid(alpha=0.3)
+        FigureCanvasSVG(figure).print_svg(to, metadata={"Date": None, "Creator": "switchyard stage defer"})
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -26,6 +26,7 @@ def keep_reference(build: Path, usecase: UseCase, folder: Path) -> None:
     rule = acceptance_of(build)
     with np.load(need(build / "evaluation" / "predictions.npz", "evaluate"), allow_pickle=False) as arrays:
         probabilities, truth = arrays["test_probabilities"], arrays["test_truth"]
+        confidences = arrays["test_confidences"]
     embed = open_embedder()
     columns = {
         name: rows[name].astype(object).where(rows[name].notna(), None).tolist() for name in usecase.input
@@ -35,8 +36,8 @@ def keep_reference(build: Path, usecase: UseCase, folder: Path) -> None:
         features |= event_features({name: rows[name].tolist() for name in usecase.features.columns}, usecase)
     if len(probabilities):
         threshold = row_thresholds(probabilities, labels, rule)
-        features |= prediction_features(probabilities, labels, threshold)
-        taken = probabilities.max(axis=1) >= threshold
+        features |= prediction_features(probabilities, confidences, labels, threshold)
+        taken = confidences >= threshold
         wrong = (probabilities.argmax(axis=1) != truth) & taken
         if taken.any():
             features["concept.wrong"] = Share(int(wrong.sum()), int(taken.sum()))

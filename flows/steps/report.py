@@ -34,16 +34,18 @@ def report(build: Path, usecase: UseCase) -> dict[str, Any]:
     evaluation = read_json(build / "evaluation" / "evaluation.json", "evaluate")
     fitted = read_json(build / "fit" / "fit.json", "fit")
     with np.load(need(build / "evaluation" / "predictions.npz", "evaluate"), allow_pickle=False) as arrays:
-        test, truth = arrays["test_probabilities"], arrays["test_truth"]
-        outside = arrays["outside_probabilities"]
+        probabilities, truth = arrays["test_probabilities"], arrays["test_truth"]
+        test, outside = arrays["test_confidences"], arrays["outside_confidences"]
+        strange = arrays["outside_probabilities"]
     labels = fitted["labels"]
-    local = accepted(test, truth, row_thresholds(test, labels, rule))
+    right = probabilities.argmax(axis=1) == truth
+    local = accepted(test, right, row_thresholds(probabilities, labels, rule))
     metrics = {
         "accuracy": evaluation["accuracy"],
         "macro_f1": evaluation["macro_f1"],
         "local_coverage": local.coverage,
         "local_error": local.error,
-        "outside_accept_share": accepted_share(outside, row_thresholds(outside, labels, rule)),
+        "outside_accept_share": accepted_share(outside, row_thresholds(strange, labels, rule)),
         "threshold": rule.threshold,
         "parity_max_abs_difference": fitted["parity"]["max_abs_difference"],
         "train_rows": fitted["rows"],
@@ -51,7 +53,7 @@ def report(build: Path, usecase: UseCase) -> dict[str, Any]:
         "outside_rows": evaluation["outside_rows"],
     }
     folder = fresh(build / "report")
-    curve = coverage_curve(test, truth)
+    curve = coverage_curve(test, right)
     with (folder / "coverage.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("threshold", "coverage", "error"))

@@ -1,4 +1,5 @@
-"""How good predictions are: pure functions over probabilities (n, k) and true label positions (n,)."""
+"""How good predictions are: pure functions over probabilities (n, k) and true label positions (n,), and over
+confidences (n,) with whether the answer was right (n,)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
+    Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,14 @@ def macro_f1(by_label: dict[str, dict[str, float]]) -> float:
     return sum(scores["f1"] for scores in by_label.values()) / len(by_label) if by_label else 0.0
 
 
-def accepted(probabilities: "Floats", truth: "Ints", threshold: "float | Floats") -> Accepted:
-    """Coverage and error of answering only where the highest probability is `threshold` or more.
+def accepted(confidences: "Floats", right: "Bools", threshold: "float | Floats") -> Accepted:
+    """Coverage and error of answering only where the confidence is `threshold` or more.
 
     `threshold` is one for all, or one for each row.
     """
-    if not len(truth):
+    if not len(right):
         return Accepted(0.0, 0.0)
-    taken = probabilities.max(axis=1) >= threshold
-    wrong = probabilities.argmax(axis=1) != truth
+    taken, wrong = confidences >= threshold, ~right
     return Accepted(float(taken.mean()), float(wrong[taken].mean()) if taken.any() else 0.0)
 
 
@@ -69,21 +70,20 @@ def row_thresholds(probabilities: "Floats", labels: Sequence[str], rule: Accepta
     return found
 
 
-def accepted_share(probabilities: "Floats", threshold: "float | Floats") -> float:
-    """Share of rows whose highest probability is `threshold` or more; 0 when there are none."""
-    return float((probabilities.max(axis=1) >= threshold).mean()) if len(probabilities) else 0.0
+def accepted_share(confidences: "Floats", threshold: "float | Floats") -> float:
+    """Share of rows whose confidence is `threshold` or more; 0 when there are none."""
+    return float((confidences >= threshold).mean()) if len(confidences) else 0.0
 
 
 def coverage_curve(
-    probabilities: "Floats", truth: "Ints", points: int = 200
+    confidence: "Floats", right: "Bools", points: int = 200
 ) -> list[tuple[float, float, float]]:
     """(threshold, coverage, error) from the strictest threshold down, at most about `points` of them."""
     import numpy as np
 
-    confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
-    wrong = (probabilities.argmax(axis=1) != truth)[order].cumsum()
-    size = len(truth)
+    wrong = (~right)[order].cumsum()
+    size = len(right)
     # Rows of equal confidence come and go together, so only the last of them is a point.
     last = np.append(np.flatnonzero(np.diff(confidence[order])), size - 1) if size else np.array([], int)
     chosen = last[:: max(1, len(last) // points)]

@@ -9,10 +9,12 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from registry.errors import PackageInvalid
 from registry.packages import PackageManifest
 from registry.records import Prediction
+from registry.runtimes.deferral import ROWS, RULE, DeferringPredictor, with_deferral
 from registry.runtimes.federated import FEDERATED, combined_with
 
 RUNTIMES: Mapping[str, str] = {
@@ -51,7 +53,27 @@ def open_predictor(package: Package) -> Predictor:
             f"package.json: kind: expected one of {', '.join(sorted(RUNTIMES))}, got '{kind}'"
         )
     module: Any = import_module(RUNTIMES[kind])
-    predictor = cast(Predictor, module.open_package(package))
+    return completed(cast(Predictor, module.open_package(package)), package)
+
+
+def completed(predictor: Predictor, package: Package) -> Predictor:
+    """With what its package has beside the model: weights for a sender's score, or a learned deferral.
+
+    Raises `PackageInvalid`."""
     if FEDERATED in package.manifest.files:
         return combined_with(predictor, package.read(FEDERATED))
-    return predictor
+    if RULE not in package.manifest.files:
+        return predictor
+    shown = f"'{package.manifest.name}'"
+    return with_deferral(predictor, package.read(RULE), package.read(ROWS), shown)
+
+
+def judged(
+    predictor: Predictor, rows: Sequence[Mapping[str, object]]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Probabilities of all labels (n, k), and the confidence of each row's answer as `predict` says it
+    (n,)."""
+    if isinstance(predictor, DeferringPredictor):
+        return predictor.judged(rows)
+    found = np.asarray(predictor.probabilities(rows), np.float64)
+    return found, found.max(axis=1) if len(found) else np.zeros(0)

@@ -11,8 +11,11 @@ from registry.records import Prediction
 from registry.runtimes import Package
 from registry.runtimes.onnx_session import open_session
 from registry.runtimes.text_features import Block, Features, Featuriser, TextTokenizer, join_fields
+from registry.runtimes.trust_features import Signals
 
 MODEL, TOKENIZER, VOCABULARY = "model.onnx", "tokenizer.json", "vocabulary.json"
+PROBABILITIES, POINT = "probabilities", "point"
+"""Outputs of the graph. A package without a learned deferral may have the first alone."""
 
 
 class TextPredictor:
@@ -43,13 +46,23 @@ class TextPredictor:
         found = [self._run(features) for features in seen]
         return np.stack(found) if found else np.zeros((0, len(self.labels)), np.float32)
 
+    def signals(self, rows: Sequence[Mapping[str, object]]) -> Signals:
+        """What a learned deferral looks at, of one row or more."""
+        seen = [self._read(fields) for fields in rows]
+        found = [self._session.run([PROBABILITIES, POINT], _feed(features)) for features in seen]
+        probabilities = np.stack([sure for sure, _ in found]).astype(np.float64)
+        return Signals(probabilities, np.stack([point for _, point in found]), [one.tokens for one in seen])
+
     def _read(self, fields: Mapping[str, object]) -> Features:
         return self._featurise(join_fields(fields, self._inputs))
 
     def _run(self, seen: Features) -> np.ndarray:
-        feed = {"tokens": seen.tokens, "columns": seen.columns, "weights": seen.weights}
-        row: np.ndarray = self._session.run(None, feed)[0]
+        row: np.ndarray = self._session.run([PROBABILITIES], _feed(seen))[0]
         return row
+
+
+def _feed(seen: Features) -> dict[str, np.ndarray]:
+    return {"tokens": seen.tokens, "columns": seen.columns, "weights": seen.weights}
 
 
 def open_package(package: Package) -> TextPredictor:

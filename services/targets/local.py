@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 from feature_checks.usecase import UseCase
 from services.errors import ConfigError, TargetFailed
 from services.raised import Above, never_raised
-from services.reason_sentences import reason_sentences, weighed
+from services.reason_sentences import learned_from, reason_sentences, weighed
 from services.targets import Target
 from services.targets.templates import Templates
 from services.values import Answer, Declined, Envelope, Leaning
 
 if TYPE_CHECKING:
     from registry.loading import LoadedModel  # with a remote model, no runtime need be imported here
-    from registry.records import Contribution
+    from registry.records import Contribution, Deferred
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class Scored:
     relaxed: tuple[float, float] | None = None
     contributions: tuple["Contribution", ...] = ()
     combined: bool | None = None  # was a sender's own score weighed? None: this model cannot
+    deferred: "Deferred | None" = None  # with a learned deferral `confidence` is its trust
 
 
 Short = Callable[[Envelope], bool]
@@ -84,6 +85,7 @@ class InProcessModel:
             relaxed,
             prediction.contributions,
             prediction.combined,
+            prediction.deferred,
         )
 
 
@@ -193,13 +195,15 @@ def _is_score(usecase: UseCase) -> bool:
 
 
 def _sure_enough(said: Scored) -> str:
-    return f"confidence {_digits(said.confidence, said.threshold)} is at least {said.threshold:.4g}"
+    shown = _digits(said.confidence, said.threshold)
+    return f"confidence {shown}{learned_from(said.deferred)} is at least {said.threshold:.4g}"
 
 
 def _sure_enough_when_short(said: Scored, relaxed: tuple[float, float]) -> str:
     threshold, max_error = relaxed
     return (
-        f"confidence {_digits(said.confidence, threshold)} is at least {threshold:.4g}, enough while the "
+        f"confidence {_digits(said.confidence, threshold)}{learned_from(said.deferred)} is at least "
+        f"{threshold:.4g}, enough while the "
         f"cloud budget is short (at most {max_error:.1%} wrong); with more budget {said.threshold:.4g} "
         "would be asked for"
     )
@@ -209,7 +213,8 @@ def _too_unsure(said: Scored) -> str:
     if said.threshold > 1:
         return "this model may answer nothing by itself: its risk promise could not be met"
     shown, bound = _digits(said.confidence, said.threshold), f"{said.threshold:.4g}"
-    return f"confidence {shown} < {bound}; at {bound} the local answer would have been used"
+    own = learned_from(said.deferred)
+    return f"confidence {shown}{own} < {bound}; at {bound} the local answer would have been used"
 
 
 def _digits(confidence: float, threshold: float) -> str:

@@ -1,6 +1,9 @@
 """Curation: what traffic may teach, and what never."""
 
 import gzip
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +17,8 @@ from flows.curation import curate
 from flows.errors import StepError
 from flows.held_back import ask_people
 from flows.params import Params
-from flows.snapshots import newest_snapshot, read_snapshot
+from flows.snapshot_versions import add_version
+from flows.snapshots import drop_expired, newest_snapshot, read_snapshot
 from services.review_desk import open_reviews
 from services.settings import load_settings
 from services.state.reviews import ReviewStore
@@ -233,3 +237,26 @@ def test_a_label_is_bounded_and_one_tenant_cannot_hold_most_of_it(make: Make, pl
     tenants = found.notes["counts"]["tenants"]
     assert sum(tenants.values()) <= 12
     assert tenants.get("acme", 0) <= 7
+
+
+def test_dvc_has_each_snapshot_can_bring_it_back_and_keeps_nothing_beyond_retention(
+    make: Make, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command itself, without git, and again without a change."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(place / "site-cache"))
+    usecase, traffic = make(retention={"default_days": 30})
+    traffic.said(traffic.decided(text(1, "lost"), None), "r1", "lost")
+    found = snapshot(usecase, place)
+    assert "dvc init" in add_version(found.folder)["unversioned"]
+    (place / ".dvc").mkdir()
+    (place / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    version = add_version(found.folder)
+    assert add_version(found.folder) == version
+    assert version["version"].endswith(".dir"), version
+    shutil.rmtree(found.folder)
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q", version["dvc"]], cwd=place, check=True)
+    assert read_snapshot(found.folder).digest == found.digest
+    later = datetime.now(UTC) + timedelta(days=40)
+    drop_expired(found.folder.parent, later)
+    assert not [one for one in found.folder.parent.iterdir() if found.folder.name in one.name]
+    assert not [one for one in (place / ".dvc" / "cache" / "files").rglob("*") if one.is_file()]

@@ -79,7 +79,7 @@ def reference(usecase: UseCase) -> Reference:
     inputs = {name: [5.0] * len(rows) for name in usecase.input} | {"device_score": [None] * len(rows)}
     found = dict(input_features(inputs, usecase, open_embedder())) | event_features(columns, usecase)
     p = ByAmount().probabilities(rows)
-    found |= prediction_features(p, ByAmount.labels, row_thresholds(p, ByAmount.labels, RULE))
+    found |= prediction_features(p, p.max(axis=1), ByAmount.labels, row_thresholds(p, ByAmount.labels, RULE))
     made_of = Reference(usecase.name, "v", inputs_version(usecase), open_embedder().name, found)
     return read_reference(*write_reference(made_of))
 
@@ -115,6 +115,6 @@ def test_a_new_pattern_is_an_alarm_and_usual_events_are_none(
 
 def test_how_often_the_model_declines_is_told_by_the_rule_of_each_label(usecase: UseCase) -> None:
     p = np.array([[0.95, 0.05], [0.85, 0.15], [0.4, 0.6]])
-    found = prediction_features(p, ByAmount.labels, row_thresholds(p, ByAmount.labels, RULE))
+    found = prediction_features(p, p.max(axis=1), ByAmount.labels, row_thresholds(p, ByAmount.labels, RULE))
     declined = found["operations.declined"]
     assert (declined.hits, declined.rows) == (1, 3)  # type: ignore[union-attr]

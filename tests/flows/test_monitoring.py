@@ -30,6 +30,7 @@ from flows.monitor_command import hours_of
 from flows.monitored import input_features, prediction_features
 from flows.monitoring import reference_of
 from registry.records import Prediction
+from registry.runtimes import judged
 from tests.flows.journals import Traffic
 from tests.toy import text_rows
 
@@ -55,9 +56,7 @@ class Sure:
 def reference(parcels: UseCase) -> Reference:
     texts = KNOWN[1:] * 5  # an odd number, so that both halves have every text
     features = input_features({"text": texts}, parcels, open_embedder())
-    features |= prediction_features(
-        Sure().probabilities([{"text": text} for text in texts]), Sure.labels, 0.5
-    )
+    features |= prediction_features(*judged(Sure(), [{"text": text} for text in texts]), Sure.labels, 0.5)
     features["concept.wrong"] = Share(3, 300)
     made = Reference("parcels", "v1", inputs_version(parcels), open_embedder().name, features)
     return read_reference(*write_reference(made))

@@ -22,6 +22,10 @@ def arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
     return raw / raw.sum(axis=1, keepdims=True), np.array([truth for _, truth in case])
 
 
+def surely(probabilities: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+
+
 @given(cases)
 def test_macro_f1_is_that_of_scikit_learn_over_the_labels_that_occur(case: Case) -> None:
     probabilities, truth = arrays(case)
@@ -35,7 +39,7 @@ def test_macro_f1_is_that_of_scikit_learn_over_the_labels_that_occur(case: Case)
 def test_coverage_and_error_count_the_rows_at_or_above_the_threshold(case: Case, threshold: float) -> None:
     probabilities, truth = arrays(case)
     taken = [(p, t) for p, t in zip(probabilities, truth, strict=True) if max(p) >= threshold]
-    found = accepted(probabilities, truth, threshold)
+    found = accepted(*surely(probabilities, truth), threshold)
     assert found.coverage == pytest.approx(len(taken) / len(truth))
     wrong = sum(int(p.argmax()) != t for p, t in taken)
     assert found.error == pytest.approx(wrong / len(taken) if taken else 0)
@@ -44,9 +48,9 @@ def test_coverage_and_error_count_the_rows_at_or_above_the_threshold(case: Case,
 @given(cases)
 def test_every_point_of_the_curve_is_what_its_threshold_does(case: Case) -> None:
     probabilities, truth = arrays(case)
-    curve = coverage_curve(probabilities, truth, points=7)
+    curve = coverage_curve(*surely(probabilities, truth), points=7)
     for threshold, coverage, error in curve:
-        found = accepted(probabilities, truth, threshold)
+        found = accepted(*surely(probabilities, truth), threshold)
         assert (coverage, error) == pytest.approx((found.coverage, found.error))
     assert curve[-1][1] == 1
     assert curve[-1][2] == pytest.approx(1 - accuracy(probabilities, truth))
@@ -54,6 +58,6 @@ def test_every_point_of_the_curve_is_what_its_threshold_does(case: Case) -> None
 
 def test_nothing_is_accepted_above_one_and_of_no_rows() -> None:
     probabilities, truth = arrays([([1, 1, 1], 0)])
-    assert accepted(probabilities, truth, 1.01).coverage == 0
-    assert accepted_share(np.zeros((0, 3)), 0.5) == 0
-    assert coverage_curve(np.zeros((0, 3)), np.zeros(0, dtype=np.int64)) == []
+    assert accepted(*surely(probabilities, truth), 1.01).coverage == 0
+    assert accepted_share(np.zeros(0), 0.5) == 0
+    assert coverage_curve(np.zeros(0), np.zeros(0, dtype=np.bool_)) == []

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from registry.records import Acceptance, ModelRef
+from registry.records import Acceptance, Contribution, Deferred, ModelRef
 from services.errors import ConfigError, TargetFailed
+from services.reason_sentences import DEFERRING
 from services.targets.local import InProcessModel, LocalTarget
 from services.targets.templates import load_templates
 from services.values import Answer, Declined
@@ -169,3 +170,22 @@ def test_an_output_that_a_local_answer_cannot_fill_is_refused_at_start():
         LocalTarget(usecase, FakeLocalModel("card_arrival"), TEMPLATES)
     optional = with_output(USECASE, advice={"type": "string", "values": None, "required": False})
     LocalTarget(optional, FakeLocalModel("card_arrival"), TEMPLATES)
+
+
+async def test_where_deferral_is_learned_the_reason_says_the_models_own_confidence_and_what_lowered_it():
+    model = FakeLocalModel("card_arrival", 0.71, 0.83)
+    lowered = (Contribution("agree_of_15", 0.2, -1.1), Contribution("field.amount", 5.0, -0.1))
+    model.scored = replace(model.scored, deferred=Deferred(0.95, lowered))
+    declined = await ask(model)
+    assert declined.reason == (
+        "confidence 0.71 (learned; the model's own is 0.95; less, since 20% of the 15 nearest known messages "
+        "have this label and of its amount) < 0.83; at 0.83 the local answer would have been used"
+    )
+    model.scored = replace(model.scored, confidence=0.9, deferred=Deferred(0.8))
+    assert (await ask(model)).reason == "confidence 0.90 (learned; the model's own is 0.80) is at least 0.83"
+
+
+async def test_every_feature_of_a_learned_deferral_has_words():
+    from flows.kinds.deferral import FALLING, RISING
+
+    assert set(DEFERRING) >= RISING | FALLING
