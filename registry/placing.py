@@ -204,9 +204,16 @@ def _writing(ref: ModelRef) -> Iterator[None]:
     except OSError as error:
         raise PlacingFailed(
             f"'{ref.name}' version {ref.version} could not be placed: "
-            f"{error.strerror or type(error).__name__}; free space or correct the rights of models/, then "
+            f"{_why(error)}; free space or correct the rights of models/, then "
             "sync again; what was placed before serves on"
         ) from error
+
+
+def _why(error: OSError) -> str:
+    """In the system's words, also where several files could not be copied."""
+    if isinstance(error, shutil.Error) and error.args and error.args[0]:
+        return str(error.args[0][0][-1])
+    return error.strerror or type(error).__name__
 
 
 @contextmanager

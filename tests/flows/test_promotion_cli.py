@@ -1,6 +1,9 @@
 """`switchyard registry gate|promote|withdraw|freeze`: what a person is told, and what the log keeps."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -183,6 +186,33 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
             go_on.set()
         assert first.result()[-1] is True
     assert held.aliases == {"champion": 2}
+
+
+def test_while_another_process_promotes_this_one_is_told_and_when_that_dies_the_way_is_free(
+    held: Shelf,
+) -> None:
+    """Killed, it takes its lock with it: nobody has to remove a file."""
+    program = (
+        "import sys\n"
+        "from registry.promoting import promoting\n"
+        "from registry.settings import RegistrySettings\n"
+        f"with promoting({NAME!r}, RegistrySettings()): print('mine', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program]
+    env = {**os.environ, "PYTHONPATH": str(Path(promoting.__file__).parents[1])}
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "mine\n"
+            before = kinds()
+            asked = run("promote", "parcels", "--version", "2", "--to", "champion")
+            assert isinstance(asked.exception, PromotionRaced)
+            assert (held.aliases, kinds()) == ({"champion": 1}, before)
+        finally:
+            other.kill()
+    assert said("promote", "parcels", "--version", "2", "--to", "champion")["promoted"] is True
 
 
 def test_a_champion_that_was_moved_while_a_version_was_judged_is_not_overwritten(
