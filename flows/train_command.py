@@ -117,7 +117,11 @@ def _rows(metrics: Mapping[str, Any], usecase: UseCase) -> list[tuple[str, str, 
     risk = usecase.local.risk if usecase.local else None
     promise = f"promised: at most {risk.max_error:.1%} with {risk.confidence:.0%} confidence" if risk else ""
     rule = f"confidence {metrics['threshold']:.3f} or more"
-    if metrics["threshold"] > 1:
+    if risk and risk.by_label:
+        rule = "from each label's own threshold on"
+        bounds = ", ".join(f"{label} {own.max_error:.1%}" for label, own in risk.by_label.items())
+        promise = f"promised, with {risk.confidence:.0%} confidence, at most: {bounds}"
+    elif metrics["threshold"] > 1:
         rule = "nothing: too few or too uncertain rows to keep the promise"
     return [
         (

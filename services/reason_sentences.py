@@ -40,6 +40,8 @@ def reason_sentences(usecase: UseCase, contributions: "Sequence[Contribution]") 
         says = columns[one.name].says if one.name in columns else None
         if federated is not None and one.name == federated.score:
             says = federated.says
+        elif one.name in usecase.input:  # a model without features sees the fields themselves
+            says = f"{one.name} is {{value:g}}"
         if one.added > 0 and says is not None and len(told) < MOST:
             told.append(says.format(value=one.value))
     return "; and ".join(told)

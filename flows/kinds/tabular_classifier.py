@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _LEAST_OF_A_LABEL = 10
-_FEW_ROWS = 50_000  # below, threads wait for each other longer than they work
+_FEW_ROWS = 50_000  # below, processes take longer to start than to work
 
 
 class Recipe(BaseModel):
@@ -44,7 +44,8 @@ class Recipe(BaseModel):
     rows_share: float = Field(default=0.8, gt=0, le=1)  # of rows, for each tree
     columns_share: float = Field(default=0.6, gt=0, le=1)
     folds: int = Field(default=4, ge=2, le=20)
-    threads: int = Field(default=2, ge=1)
+    common_per_rare: int = Field(default=28, ge=1)  # rows of the common label for each of the rare one
+    jobs: int = Field(default=2, ge=1)  # processes, one thread each
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class FittedTable:
         return write_model(folder, self.model.dump_model(), self.columns, self.slope, self.offset)
 
     def _scores(self, rows: pd.DataFrame) -> Floats:
-        found: Floats = self.model.predict(numbers(rows, self.columns), raw_score=True)
+        found: Floats = self.model.predict(numbers(rows, self.columns), raw_score=True, num_threads=1)
         return found
 
 
@@ -88,12 +89,13 @@ def fit(rows: pd.DataFrame, usecase: UseCase, params: Mapping[str, Any], seed: i
     scores = np.full(len(rows), np.nan)
     folds = np.full(len(rows), -1)
     parts = _parts(len(rows), truth, recipe, by_time=usecase.features is not None, seed=seed)
-    for number, (train, test) in enumerate(parts):
-        scores[test] = _train(seen[train], truth[train], recipe, seed).predict(seen[test], raw_score=True)
+    every = np.arange(len(rows))
+    *validated, model = _train_all([*(train for train, _ in parts), every], seen, truth, recipe, seed)
+    for number, ((_, test), held_out) in enumerate(zip(parts, validated, strict=True)):
+        scores[test] = held_out.predict(seen[test], raw_score=True, num_threads=1)
         folds[order[test]] = number
     held = np.isfinite(scores)
     slope, offset = _calibrate(scores[held], truth[held])
-    model = _train(seen, truth, recipe, seed)
     oof = np.full((len(rows), 2), np.nan)
     oof[order[held]] = _both(special.expit(slope * scores[held] + offset))
     return FittedTable(labels, oof, folds, columns, model, slope, offset)
@@ -128,9 +130,47 @@ def _parts(n: int, truth: Ints, recipe: Recipe, by_time: bool, seed: int) -> lis
     return list(splits)
 
 
+def _train_all(
+    parts: list[Ints], seen: Floats, truth: Ints, recipe: Recipe, seed: int
+) -> "list[lightgbm.Booster]":
+    """A model of each part, `recipe.jobs` at a time, one thread each: threads of one model wait for each
+    other at every split, and for long where something else runs too."""
+    import lightgbm
+
+    if recipe.jobs == 1 or len(truth) < _FEW_ROWS:
+        return [_train(seen[part], truth[part], recipe, seed) for part in parts]
+    from joblib import Parallel, delayed
+
+    # The largest first, so that no process is left with it alone at the end.
+    order = sorted(range(len(parts)), key=lambda place: -len(parts[place]))
+    work = (delayed(_trained)(seen, truth, parts[place], recipe, seed) for place in order)
+    texts = dict(zip(order, Parallel(n_jobs=recipe.jobs)(work), strict=True))
+    return [lightgbm.Booster(model_str=texts[place]) for place in range(len(parts))]
+
+
+def _trained(seen: Floats, truth: Ints, part: Ints, recipe: Recipe, seed: int) -> str:
+    text: str = _train(seen[part], truth[part], recipe, seed).model_to_string()
+    return text
+
+
+def _drawn(truth: Ints, recipe: Recipe, seed: int) -> tuple[Ints, Floats] | None:
+    """Of many rows: all of the rare label, and so many of the common one, which then weigh as all of them."""
+    rare = int(truth.sum() * 2 <= len(truth))
+    common, wanted = np.flatnonzero(truth != rare), recipe.common_per_rare * int((truth == rare).sum())
+    if len(truth) < _FEW_ROWS or len(common) <= wanted:
+        return None
+    chosen = np.random.default_rng(seed).choice(common, wanted, replace=False)
+    places = np.sort(np.concatenate([np.flatnonzero(truth == rare), chosen]))
+    return places, np.where(truth[places] == rare, 1.0, len(common) / wanted)
+
+
 def _train(seen: Floats, truth: Ints, recipe: Recipe, seed: int) -> "lightgbm.Booster":
     import lightgbm
 
+    weights = None
+    if (drawn := _drawn(truth, recipe, seed)) is not None:
+        places, weights = drawn
+        seen, truth = seen[places], truth[places]
     settings: dict[str, Any] = {
         "objective": "binary",
         "learning_rate": recipe.learning_rate,
@@ -142,13 +182,15 @@ def _train(seen: Floats, truth: Ints, recipe: Recipe, seed: int) -> "lightgbm.Bo
         "bagging_freq": 1,
         "feature_fraction": recipe.columns_share,
         "use_missing": False,  # absent numbers have values of their own
-        "num_threads": 1 if len(truth) < _FEW_ROWS else recipe.threads,
+        "num_threads": 1,
         "seed": seed,
         "deterministic": True,
         "force_col_wise": True,
         "verbosity": -1,
     }
-    return lightgbm.train(settings, lightgbm.Dataset(seen, truth), num_boost_round=recipe.trees)
+    return lightgbm.train(
+        settings, lightgbm.Dataset(seen, truth, weight=weights), num_boost_round=recipe.trees
+    )
 
 
 def _calibrate(scores: Floats, truth: Ints) -> tuple[float, float]:

@@ -20,7 +20,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, An
     seen = draw.normal(size=(1200, 6)).astype(np.float32).astype(np.float64)
     seen[:, 3] = np.round(seen[:, 3])
     truth = ((seen[:, 0] * seen[:, 1] + seen[:, 3]) > 0.5).astype(np.int64)
-    model = _train(seen, truth, Recipe(trees=40, threads=1, min_rows=10), 7)
+    model = _train(seen, truth, Recipe(trees=40, min_rows=10), 7)
     folder = tmp_path_factory.mktemp("model")
     write_model(folder, model.dump_model(), tuple("abcdef"), 1.0, 0.0)
     return folder, seen, model
