@@ -76,8 +76,8 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check journal, checkpoints and database: nothing changed, removed, reordered or forged. Else exit
-    code 1, and each find by name.
+    """Check journal, checkpoints, database and the log of promotions: nothing changed, removed, reordered or
+    forged. Else exit code 1, and each find by name.
 
     Example: switchyard audit verify --json
     """
@@ -88,7 +88,8 @@ def verify(
         typer.echo(json.dumps({"ok": not report.problems, **asdict(report)}))
     else:
         typer.echo(
-            f"{report.records} records in {report.files} intact files, {report.checkpoints} checkpoints"
+            f"{report.records} records in {report.files} intact files, {report.checkpoints} checkpoints, "
+            f"{report.promotions} signed entries on promotions"
         )
         if report.removed:
             typer.echo(f"{report.removed} contents were taken out by retention, as signed records say")

@@ -9,6 +9,7 @@ from feature_checks.usecase import UseCase
 from flows.errors import StepError
 from flows.promotion import CHAMPION, champion_of, judge
 from flows.steps.files import fresh, need, read_json, write_json
+from flows.steps.fit import kind_module
 from registry.placing import bring, place
 from registry.promoting import meant, promote, promoting, who
 from registry.settings import RegistrySettings
@@ -16,9 +17,11 @@ from registry.store import Registry
 
 
 def open_run(usecase: UseCase, params: Mapping[str, Any], seed: int, which: str, registry: Registry) -> str:
-    """Open the MLflow run whose id goes into the evidence; returns the id."""
-    kind = usecase.local.kind if usecase.local else ""
-    flat = {"kind": kind, "data": which, "seed": seed, **params}
+    """Open the MLflow run whose id goes into the evidence, with every setting; returns the id."""
+    if usecase.local is None:
+        raise StepError(f"use case '{usecase.name}' has no local model to register")
+    kind = usecase.local.kind
+    flat = {"kind": kind, "data": which, "seed": seed, **kind_module(kind).settings(params)}
     return registry.start_run(usecase.name, f"{usecase.name}-{which}", flat)
 
 

@@ -180,7 +180,6 @@ def verify_home(jwks: Mapping[str, Any], copies: Sequence[Path] = ()) -> Evidenc
         store = Decisions(database) if has_store else None
         report = verify_evidence(settings.journal_dir, settings.signed_log_dir, places, jwks, node, store)
     try:
-        read_log(RegistrySettings(home=settings.home))
+        return replace(report, promotions=len(read_log(RegistrySettings(home=settings.home))))
     except RegistryError as broken:
         return replace(report, problems=(*report.problems, str(broken)))
-    return report

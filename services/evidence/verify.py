@@ -31,6 +31,7 @@ class EvidenceReport:
     notes: tuple[str, ...]
     suspect: tuple[str, ...] = ()  # journal files that a problem names
     rows: tuple[RowCover, ...] = ()  # of the decisions database, by file: what proves them
+    promotions: int = 0  # entries of the signed log of promotions
 
 
 def verify_evidence(
