@@ -14,6 +14,10 @@ export DVC_NO_ANALYTICS := 1
 # Data files are looked for here first, by hash; anything not found is fetched from its public address.
 export SWITCHYARD_DATA_MIRROR ?= $(wildcard ../shared/data)
 
+# Kept compiled, whatever the shell says: the suite starts interpreters by the hundred, and from source alone each
+# takes twice as long to import what it needs.
+unexport PYTHONDONTWRITEBYTECODE
+
 # One more than there are cores, since a test that boots a server mostly waits.
 TEST_WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
