@@ -1,4 +1,4 @@
-"""Bad input of every kind, where it counts: refused, with the reason; what served goes on, nothing is left."""
+"""Bad input of every kind, where it counts: refused, said why; what served goes on, and nothing is left."""
 
 import os
 import shutil
