@@ -67,6 +67,11 @@ def retraining(
         )
         if found is None:
             why = f"no snapshot of labelled rows; review, then `switchyard curate {usecase_name}`"
+            if usecase.features is not None:
+                why = (
+                    "it learns from a table of events; put a newer one into `data:` of usecase.yaml, then "
+                    f"`switchyard train {usecase_name}`"
+                )
             outcome: dict[str, Any] = {"outcome": f"kept as it is: {why}", "registered": None}
         else:
             which = choose_data(usecase, default_cache_dir())[0] if data == "auto" else data

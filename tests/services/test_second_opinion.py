@@ -38,14 +38,16 @@ class Leaning(FakePlaced):
 
 
 class Says(FakePredictor):
-    """Leans to what a test says, always for the same two reasons."""
+    """Leans to what a test says, always for the same two reasons. `combined` as a model of scores has it."""
+
+    combined: bool | None = None
 
     def __init__(self) -> None:
         super().__init__(("approve", "decline"), "approve")
 
     def lean(self, label: str, confidence: float) -> None:
         told = (Contribution("spent", 80.0, 1.5), Contribution("customer_count_1d", 3.0, -0.2))
-        self._prediction = Prediction(label, confidence, told)
+        self._prediction = Prediction(label, confidence, told, self.combined)
 
 
 def payment(**changed: object) -> dict[str, object]:
@@ -157,3 +159,19 @@ async def test_what_a_rule_leaves_open_reaches_a_person_too(tmp_path: Path) -> N
     assert (found.route, found.output["decision"]) == ("rules", "review")
     assert (waiting.id, waiting.why) == (found.review_id, "left_open")
     assert it.endpoint.requests == []
+
+
+async def test_what_became_of_a_devices_score_is_said(tmp_path: Path) -> None:
+    """None came; one came to a model that has learned nothing of it; one was weighed, and is a reason."""
+    async with bank(tmp_path) as it:
+        unknown = await it.decide(("decline", 0.7), device_score=0.9)
+        it.model.combined = False
+        missing = await it.decide(("decline", 0.7), customer_id=CARD + 1)
+        it.model.combined = True
+        weighed = await it.decide(("decline", 0.7), customer_id=CARD + 2, device_score=0.9)
+        sent = it.model.seen[-1]
+    local = [next(r for r in one.reasons if r.startswith("local: ")) for one in (unknown, missing, weighed)]
+    assert "the device_score that came was not weighed" in local[0]
+    assert "decided without a device_score: none came" in local[1]
+    assert "device_score" not in local[2]
+    assert sent["device_score"] == 0.9
