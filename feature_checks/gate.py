@@ -187,10 +187,10 @@ def _notes(contract: FeatureContract, train: "pd.DataFrame", test: "pd.DataFrame
 def _quiet_context() -> "Iterator[AbstractDataContext]":
     """An in-memory context without analytics or progress bars."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when its module is first imported
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)  # it warns with values in the text
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)  # it warns with values in the text
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     yield context

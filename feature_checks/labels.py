@@ -9,6 +9,7 @@ Both look at out-of-fold probabilities: what models that had not seen a row say 
   bound. From a source that is found out, every row that the models do not confirm is suspect.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,9 +40,11 @@ def label_errors(probabilities: Floats, given: Ints) -> list[Suspect]:
 
     if len(given) == 0:
         return []
-    found: Bools = find_label_issues(
-        given, probabilities, filter_by="both", min_examples_per_class=1, n_jobs=1
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a line for each label with few rows
+        found: Bools = find_label_issues(
+            given, probabilities, filter_by="both", min_examples_per_class=1, n_jobs=1
+        )
     why = "models that had not seen it are sure of another label"
     return [Suspect(int(row), "label_error", why) for row in np.flatnonzero(found)]
 

@@ -38,7 +38,8 @@ def tell(stage: Stage) -> None:
         return
     say(
         f"\n[bold]The loop[/bold], on a small use case made of {stage.usecase.name}: "
-        f"{len(small.known_labels)} labels, {small.trained_on} rows, no cloud model; its state is in {place}",
+        f"{len(small.known_labels)} labels, {small.trained_on} rows, bounds that so few can keep, "
+        f"no cloud model; its state is in {place}",
         soft_wrap=True,
     )
     commands = _Commands(stage, place)

@@ -12,10 +12,11 @@ from feature_checks.datasets import default_cache_dir, load_labelled
 from feature_checks.usecase import UseCase
 from flows.embedding import text_inputs
 
-KNOWN, NEW = 10, 4
-USUAL = 12
+KNOWN, NEW = 16, 4
+USUAL = 8
 """Messages of each known label that are traffic, and no training rows."""
-MAX_ERROR, CONFIDENCE = 0.03, 0.9
+RISK = {"max_error": 0.03, "confidence": 0.9}
+PROMOTION = {"max_loss": 0.1, "confidence": 0.9, "slice_max_loss": 0.4}
 """What a few hundred rows can prove."""
 
 Message = tuple[Mapping[str, object], str]
@@ -77,9 +78,10 @@ def _described(usecase: UseCase, name: str) -> dict[str, Any]:
         "local": {
             **local,
             "model": f"{raw['local']['model']}-loop",
-            "risk": {"max_error": MAX_ERROR, "confidence": CONFIDENCE},
+            "risk": RISK,
         },
         "plan": [step for step in raw["plan"] if step not in ("cloud", "stale", "cache")],
+        "promotion": PROMOTION,
         "review": {"when": ["low_confidence"], "sample_rate": 0.2, "max_queue": 500},
         "learning": {"purposes": ["service"], "tenant_share": 1.0},
         "monitoring": {"window": 120, "min_rows": 50, "cooldown_hours": 0},

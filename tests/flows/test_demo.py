@@ -1,6 +1,7 @@
 """The demo's tables and its script say what happened, and nothing else."""
 
 import base64
+import csv
 import json
 from io import StringIO
 from pathlib import Path
@@ -12,9 +13,11 @@ from rich.console import Console
 from feature_checks.usecase import UseCase, load_usecase
 from flows import demo, demo_traffic
 from flows.cli import Chapter
+from flows.demo_loop_folder import make_small
 from flows.demo_report import answer_panel, egress_panel, route_table
 from flows.demo_traffic import Client, Message, Observed, read_script, receipt_claims
 from flows.errors import StepError
+from tests.toy import write_text_usecase
 
 
 def _text(renderable: object) -> str:
@@ -102,3 +105,24 @@ def test_a_demo_script_with_another_key_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_offers_each_chapter_in_the_order_in_which_they_are_told() -> None:
     assert list(get_args(Chapter)) == list(demo.CHAPTERS)
+
+
+def test_the_loops_small_use_case_is_sound_and_its_traffic_was_never_trained_on(tmp_path: Path) -> None:
+    small = make_small(load_usecase("support"), tmp_path)
+    assert small is not None
+    made = load_usecase(small.name, tmp_path / "usecases")
+    with (tmp_path / "usecases" / small.name / made.data.sample).open(encoding="utf-8", newline="") as file:
+        trained = list(csv.DictReader(file))
+    assert len(trained) == small.trained_on
+    assert {row[made.label] for row in trained} == set(small.known_labels)
+    assert {label for _, label in small.usual} == set(small.known_labels)
+    assert {label for _, label in small.shifted} == set(small.new_labels)
+    known = {tuple(row[name] for name in made.input) for row in trained}
+    assert not known & {tuple(fields.values()) for fields, _ in (*small.usual, *small.shifted)}
+    assert "cloud" not in made.plan
+    assert len(small.usual) >= 100  # a window
+
+
+def test_a_use_case_of_few_labels_has_no_loop_to_show(tmp_path: Path) -> None:
+    write_text_usecase(tmp_path / "usecases")
+    assert make_small(load_usecase("parcels", tmp_path / "usecases"), tmp_path) is None
