@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from feature_checks.usecase import UseCase
+from flows.contract.serving import schema_of
 from flows.steps.files import build_dir
 from flows.steps.prepared_rows import FEATURES, TEST, JudgedRows, judged_rows
 from registry.contract_tests import CONTRACT_TESTS, parse_report
 from registry.errors import ModelNotFound, PackageInvalid, PackageRefused, RegistryError, VersionRevoked
 from registry.evidence import STATEMENT
 from registry.loading import LoadedModel, load_placed, load_verified
+from registry.model_schema import broken_promises
 from registry.packages import VerifiedPackage
-from registry.placing import PackageSource
+from registry.placing import PackageSource, placed_package
 from registry.promoting import open_freeze
 from registry.promotion import Candidate, Champion, PromotionDecision, PromotionPolicy, decide
 from registry.records import ModelRef
@@ -62,6 +64,7 @@ def judge(
         stage=stage_of(alias),
         contract_tests=_contract_tests(package),
         unjudged=None if rows is not None else _unjudged(usecase, said.rows[TEST]),
+        broken=_broken(package, champion, settings),
     )
     leads = None
     if champion is not None:
@@ -112,6 +115,16 @@ def _evidence(package: VerifiedPackage) -> _Said:
             "and the data check; train it again with this version"
         ) from error
     return _Said(rows, passed)
+
+
+def _broken(
+    package: VerifiedPackage, champion: LoadedModel | None, settings: RegistrySettings
+) -> tuple[str, ...] | None:
+    """By the signed schemas of both: another version may serve by now than when this one was trained."""
+    if champion is None:
+        return None
+    serving, new = schema_of(placed_package(champion.ref, settings)), schema_of(package)
+    return broken_promises(serving, new) if serving and new else None
 
 
 def _contract_tests(package: VerifiedPackage) -> tuple[str, ...] | None:

@@ -26,7 +26,8 @@ class PromotionPolicy:
 class Candidate:
     """What is known of the version that would move to `stage`. `barred` says why its key may not sign for
     that, `unjudged` why there are no rows (`right` and `slices` are empty then), `contract_tests` what the
-    report in the package says: the names of those that failed, or None when it has no report."""
+    report in the package says: the names of those that failed, or None when it has no report. `broken` is
+    what consumers of the champion would miss, or None where a schema is not known."""
 
     labels: tuple[str, ...]
     right: Sequence[bool]
@@ -36,6 +37,7 @@ class Candidate:
     stage: str = "champion"
     contract_tests: tuple[str, ...] | None = None
     unjudged: str | None = None
+    broken: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def decide(candidate: Candidate, champion: Champion | None, policy: PromotionPol
     lost = sorted(set(champion.labels) - set(candidate.labels))
     said = f"it cannot answer {len(lost)} of the champion's labels, such as '{lost[0]}'" if lost else ""
     gates.append(Gate("labels", not lost, said or "it answers all of the champion's labels"))
+    gates.append(_schema(candidate.broken))
     if candidate.unjudged is not None:
         return PromotionDecision((*gates, Gate("rows", False, candidate.unjudged)))
     gates += [_slices(candidate, champion, policy), _whole(candidate.right, champion.right, policy)]
@@ -100,6 +103,15 @@ def _contract_tests(failed: tuple[str, ...] | None, policy: PromotionPolicy) -> 
         return Gate("contract tests", not policy.contract_tests, f"contract tests: none{asked}")
     named = f"did not pass: {', '.join(failed[:5])}" if failed else "passed"
     return Gate("contract tests", not failed, f"the contract tests {named}")
+
+
+def _schema(broken: tuple[str, ...] | None) -> Gate:
+    if broken is None:
+        return Gate("schema", True, "the schema of one of both is not known, so they are not compared")
+    lost = f"consumers of the champion would miss: {'; '.join(broken[:5])}"
+    return Gate(
+        "schema", not broken, lost if broken else "what consumers of the champion read is still there"
+    )
 
 
 def upper_loss(worse: int, better: int, rows: int, confidence: float) -> float:

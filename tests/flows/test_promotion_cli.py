@@ -278,6 +278,21 @@ def test_a_version_that_failed_a_contract_test_is_refused_by_its_name(
     assert f"the contract tests did not pass: {report['checks'][0]['name']}" in json.dumps(found)
 
 
+def test_a_version_that_would_break_a_consumer_of_the_one_that_serves_now_is_refused(
+    held: Shelf, built: Path, parcels: UseCase
+) -> None:
+    """By the schemas that both were signed with, whatever served when it was trained."""
+    narrowed = {"text": parcels.input["text"].model_copy(update={"max_length": 5})}
+    stricter = parcels.model_copy(
+        update={"input": narrowed, "promotion": PromotionSpec(freeze="for this test")}
+    )
+    publish(built, stricter, held)
+    asked = said("gate", "parcels", "--version", "4", code=1)
+    assert "schema" in shut(asked)
+    (gate,) = (gate for gate in asked["gates"] if gate["name"] == "schema")
+    assert "input 'text': max_length fell from" in gate["said"]
+
+
 def test_a_version_whose_files_were_changed_is_not_judged(held: Shelf) -> None:
     (held.versions[1][0] / "toy.json").write_text("{}")
     for copy in (RegistrySettings().models_dir / NAME).glob("2-*/toy.json"):

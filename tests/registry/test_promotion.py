@@ -77,9 +77,12 @@ def test_each_gate_shuts_alone_and_all_reasons_are_told_at_once() -> None:
         "data checks": decide(replace(good, data_checks_passed=False), theirs, POLICY),
         "key": decide(replace(good, barred="expired"), theirs, POLICY),
         "labels": decide(replace(good, labels=("a",)), theirs, POLICY),
+        "schema": decide(replace(good, broken=("output 'reply' is gone",)), theirs, POLICY),
     }
     for name, decision in shut.items():
         assert [gate.name for gate in decision.gates if not gate.passed] == [name]
+    assert "would miss: output 'reply' is gone" in shut["schema"].reason
+    assert decide(replace(good, broken=()), theirs, POLICY).open
     all_at_once = decide(
         replace(good, barred="expired", data_checks_passed=False), None, replace(POLICY, freeze="audit")
     )
