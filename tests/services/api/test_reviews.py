@@ -23,14 +23,20 @@ TEXT = "My card 4111 1111 1111 1111 is lost"
 
 
 @pytest.fixture
-async def app(home: Path, tmp_path: Path) -> AsyncIterator[Served]:
-    """Two reviewers must agree; the queue holds three."""
+def folder(tmp_path: Path) -> Path:
+    """A use case where two reviewers must agree; the queue holds three, none by chance."""
     folder = tmp_path / "usecases"
     shutil.copytree(REPOSITORY / "usecases" / "support", folder / "support")
     file = folder / "support" / "usecase.yaml"
     described = yaml.safe_load(file.read_text())
     described["review"] = {"when": ["low_confidence"], "max_queue": 3, "agreement": 2}
     file.write_text(yaml.safe_dump(described, sort_keys=False))
+    return folder
+
+
+@pytest.fixture
+async def app(home: Path, folder: Path) -> AsyncIterator[Served]:
+    """Its model is never sure."""
     async with served(home, confidence=0.1, usecases_dir=folder) as running:
         yield running
 
@@ -82,8 +88,8 @@ async def test_a_quarantined_row_is_shown_with_its_reason_and_a_word_on_it_settl
     assert [word.get("settles") for word in words] == [True, None]
 
 
-async def test_a_sure_answer_is_not_reviewed(home: Path) -> None:
-    async with served(home) as app:
+async def test_a_sure_answer_is_not_reviewed(home: Path, folder: Path) -> None:
+    async with served(home, usecases_dir=folder) as app:
         assert (await queued(app))["review_id"] is None
         assert (await listed(app)).json() == {"reviews": []}
 
