@@ -146,3 +146,26 @@ async def test_a_file_of_another_form_is_not_touched(tmp_path: Path) -> None:
     await store.close()
     with sqlite3.connect(file) as other:
         assert other.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+async def test_a_file_of_the_form_before_is_taken_over_with_what_it_holds(tmp_path: Path) -> None:
+    """By two workers at once: one of them does it, neither loses anything."""
+    file, kept = tmp_path / "histories.db", KeyHistory(1)
+    kept.add(3.0, 7, (2.5,))
+    with sqlite3.connect(file) as before:
+        before.execute(
+            "CREATE TABLE histories (key TEXT PRIMARY KEY, at REAL NOT NULL, history BLOB NOT NULL) "
+            "WITHOUT ROWID"
+        )
+        before.execute("INSERT INTO histories VALUES ('a/1', 0.0, ?)", (kept.dump(),))
+        before.execute("PRAGMA user_version=1")
+    workers = [SqliteHistories(file, timeout_s=10) for _ in range(2)]
+    found = await asyncio.gather(*(look(one, "a/1") for one in workers))
+    for one in found:
+        assert one is not None
+        assert (one.times, one.ids, one.values) == ([3.0], [7], ([2.5],))
+    for worker in workers:
+        await worker.close()
+    with sqlite3.connect(file) as after:
+        assert after.execute("PRAGMA user_version").fetchone() == (2,)
+        assert after.execute("SELECT count(*) FROM histories").fetchone() == (1,)
