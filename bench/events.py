@@ -213,6 +213,7 @@ def train_90_days(name: str, scratch: str) -> None:
     from flows.steps.fit import fit
     from flows.steps.package import package
     from flows.steps.prepare import prepare
+    from registry.settings import RegistrySettings
 
     usecase = load_usecase(name)
     full = usecase.data.full
@@ -233,7 +234,7 @@ def train_90_days(name: str, scratch: str) -> None:
         ("fit", lambda: fit(build, usecase, params.of_kind(usecase.local.kind), params.seed)),  # type: ignore[union-attr]  # asserted
         ("evaluate", lambda: evaluate(build, usecase)),
         ("calibrate", lambda: calibrate(build, usecase)),
-        ("contract", lambda: contract(build, usecase)),
+        ("contract", lambda: contract(build, usecase, RegistrySettings(home=Path(scratch) / "home"))),
         ("package", lambda: package(build, usecase)),
     ]
     for step, run in steps:

@@ -72,14 +72,15 @@ def split_events(usecase: UseCase, frame: "pd.DataFrame", which: Literal["sample
 
 
 def with_features(usecase: UseCase, data: LabelledData) -> LabelledData:
-    """Every part with the features of its rows, each worked out from all that came before it."""
+    """Train and test with the features of their rows, each worked out from all that came before it."""
     import pandas as pd
 
     assert usecase.features is not None
     parts = {"train": data.train, "test": data.test, "history": data.history}
     held = {name: part for name, part in parts.items() if part is not None and len(part)}
-    whole = pd.concat(held.values())
-    found = feature_table(whole.sort_index(), FeatureEngine(usecase.features), usecase.label)
+    whole = pd.concat(held.values()).sort_index()
+    wanted = (whole.index.isin(data.train.index) | whole.index.isin(data.test.index)) if held else None
+    found = feature_table(whole, FeatureEngine(usecase.features), usecase.label, wanted)
 
     def joined(part: "pd.DataFrame") -> "pd.DataFrame":
         return (
@@ -88,8 +89,7 @@ def with_features(usecase: UseCase, data: LabelledData) -> LabelledData:
             else part.reindex(columns=[*part.columns, *found.columns])
         )
 
-    history = None if data.history is None else joined(data.history)
-    return LabelledData(joined(data.train), joined(data.test), joined(data.outside), history)
+    return LabelledData(joined(data.train), joined(data.test), joined(data.outside), data.history)
 
 
 def _split(usecase: UseCase, which: Literal["sample", "full"]) -> TimeSplit:

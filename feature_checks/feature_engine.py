@@ -71,12 +71,16 @@ class FeatureEngine:
     def observe(self, event: Event, histories: Histories) -> list[float]:
         """The features of `event`, which is in `histories` afterwards, once however often it comes."""
         before = {key: histories[key].before(event.at) for key in self._gaps}
+        self.remember(event, histories)
+        return self._compute(event, histories, before)
+
+    def remember(self, event: Event, histories: Histories) -> None:
+        """Put `event` in `histories` without a look at its features."""
         for key in self.keys:
             history = histories[key]
             if not history.holds(event.at, event.id):
                 values = tuple(event.numbers.get(name, 0.0) for name in self.values[key])
                 history.add(event.at, event.id, values)
-        return self._compute(event, histories, before)
 
     def knows(self, event: Event, histories: Histories) -> bool:
         """Was this very event observed before?"""

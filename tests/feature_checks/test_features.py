@@ -83,6 +83,14 @@ def test_a_table_does_not_depend_on_the_order_of_its_rows() -> None:
     pd.testing.assert_frame_equal(table, shuffled.sort_index())
 
 
+def test_events_that_nobody_asks_about_are_remembered_all_the_same() -> None:
+    frame, engine = events(600), FeatureEngine(SPEC)
+    wanted = np.arange(600) % 3 == 0
+    wanted[500:] = False
+    some = feature_table(frame, engine, "label", wanted)
+    pd.testing.assert_frame_equal(some, feature_table(frame, engine, "label")[wanted])
+
+
 def test_labels_younger_than_the_delay_and_events_to_come_change_nothing() -> None:
     frame, engine = events(), FeatureEngine(SPEC)
     until = frame["at"].iloc[900]
