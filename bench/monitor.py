@@ -61,7 +61,7 @@ def _measure(name: str, journal: Path) -> int:
     seconds = time.monotonic() - started
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     said = {"records": window.scanned, "judged": len(window.rows), "read_s": round(read_s, 1),
-            "seconds": round(seconds, 1), "peak_mib": round(peak_mib),
+            "seconds": round(seconds, 1), "cpu_s": round(time.process_time(), 1), "peak_mib": round(peak_mib),
             "drifted": found.verdict.drifted}  # fmt: skip
     sys.stdout.write(json.dumps(said) + "\n")
     return 0

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.drift import LIGHT
 from feature_checks.datasets import default_cache_dir, load_labelled
 from feature_checks.labels import label_suspects
 from feature_checks.suspects import Bools, Floats, Ints
@@ -86,11 +87,14 @@ def quarantined(probabilities: Floats, made: Poisoned) -> Bools:
     return held
 
 
-def measure(usecase: UseCase, data: Any, scenarios: Sequence[str], lies: str, seed: int) -> Iterator[Found]:
+def measure(
+    usecase: UseCase, data: Any, scenarios: Sequence[str], lies: str, seed: int, light: bool
+) -> Iterator[Found]:
     """All scenarios with one seed: a training on clean labels, and two more for each."""
     if usecase.local is None:
         raise SystemExit(f"use case '{usecase.name}' has no local model")
-    kind, params = kind_module(usecase.local.kind), read_params().of_kind(usecase.local.kind)
+    kind = kind_module(usecase.local.kind)
+    params = {**read_params().of_kind(usecase.local.kind), **(LIGHT if light else {})}
     labels = sorted(set(data.train[usecase.label].tolist()))
     truth = positions(data.train[usecase.label].tolist(), labels)
     similar = lies == "similar"
@@ -122,12 +126,15 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     parser.add_argument("--scenarios", nargs="+", choices=["half", "all"], default=["half", "all"])
     parser.add_argument("--lies", choices=["random", "similar"], default="random")
+    parser.add_argument(
+        "--light", action="store_true", help="a smaller network and two folds, as bench.drift"
+    )
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     usecase = load_usecase(asked.usecase)
     data = load_labelled(usecase, asked.data, default_cache_dir())
     for seed in asked.seeds:
-        for found in measure(usecase, data, asked.scenarios, asked.lies, seed):
+        for found in measure(usecase, data, asked.scenarios, asked.lies, seed, asked.light):
             sys.stdout.write(json.dumps(asdict(found)) + "\n" if asked.json else _line(found))
             sys.stdout.flush()
     return 0
