@@ -133,6 +133,11 @@ def measure_state(usecase: UseCase, scratch: Path) -> Found:
     return Found("what is remembered of keys", tuple(figures), raw)
 
 
+def _keeping(kept: list[Any]) -> Callable[[list[Any]], list[Any]]:
+    """A change that puts these in the place of whatever is there."""
+    return lambda held: kept
+
+
 async def _in_redis(url: str, kept: list[Any]) -> float:
     """What Redis says that the keys take, by `MEMORY USAGE` of each; they are deleted afterwards."""
     from redis.asyncio import Redis
@@ -145,7 +150,7 @@ async def _in_redis(url: str, kept: list[Any]) -> float:
     for at in range(0, len(kept), 500):
         part = kept[at : at + 500]
         columns = [len(part[0].values)] * len(part)
-        await store.change(names[at : at + 500], columns, lambda held, part=part: part)
+        await store.change(names[at : at + 500], columns, _keeping(part))
     async for key in client.scan_iter(f"bench-{os.getpid()}:*", count=1000):
         total += int(await client.memory_usage(key, samples=0) or 0)
         await client.delete(key)
