@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-Chapter = Literal["story", "loop"]
+Chapter = Literal["story", "rollouts", "loop"]
 """Chapters of the demo, as `flows.demo.CHAPTERS` tells them."""
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

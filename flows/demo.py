@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from feature_checks.usecase import UseCase, load_usecase
-from flows import demo_loop, demo_story, processes
+from flows import demo_loop, demo_rollouts, demo_story, processes
 from flows.demo_stage import Addresses, Chapter, Stage, Wishes, run_json, step
 from flows.demo_traffic import Client, read_script
 from flows.relay import Relay
@@ -25,6 +25,7 @@ from registry.settings import RegistrySettings
 
 CHAPTERS: Mapping[str, Chapter] = {
     "story": demo_story.tell,
+    "rollouts": demo_rollouts.tell,
     "loop": demo_loop.tell,
 }
 """In the order in which they are told. A new one is a module with one such function, a line here, and its

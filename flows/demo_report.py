@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from flows.demo_callers import SeenOf
 from flows.demo_traffic import Observed
 
 
@@ -23,6 +24,17 @@ def route_table(observed: Sequence[Observed], title: str) -> Table:
         table.add_row(route, *_row([o for o in observed if o.route == route], len(observed)))
     table.add_section()
     table.add_row("all", *_row(observed, len(observed)), style="bold")
+    return table
+
+
+def callers_table(seen: Sequence[SeenOf]) -> Table:
+    """What callers got of each configuration, in the order in which they met it."""
+    table = Table(title="What callers got", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("configuration", "answers", "wrong", "requests that failed"):
+        table.add_column(name, justify="left" if name == "configuration" else "right")
+    for one in seen:
+        share = f"{100 * one.wrong / one.answers:.1f} %" if one.answers else "–"
+        table.add_row(one.name, str(one.answers), share, str(one.failed))
     return table
 
 

@@ -174,11 +174,11 @@ def flow_server(home: Path, prefect_url: str, monitored: str) -> Server:
     )
 
 
-def rollout_controller(home: Path, prefect_url: str) -> Server:
+def rollout_controller(home: Path, prefect_url: str, every_s: float = 5.0) -> Server:
     """Judges and moves every rollout that lives. It listens nowhere."""
     return Server(
         "rollout controller",
-        [sys.executable, "-m", "switchyard", "rollout", "controller"],
+        [sys.executable, "-m", "switchyard", "rollout", "controller", "--every-s", str(every_s)],
         None,
         home / "logs" / "controller.log",
         _prefect_client(home, prefect_url),

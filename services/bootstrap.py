@@ -117,7 +117,8 @@ def bootstrap(settings: ServiceSettings, edges: Edges | None = None) -> Runtime:
     )
     rollouts = build_rollouts(
         settings, pipeline=pipeline, counts=counts, shadow=shadow, guards=guards,
-        candidates=catalogue, served=lambda: catalogue.current, versions=edges.versions,
+        candidates=catalogue, serving=catalogue.local, served=lambda: catalogue.current,
+        versions=edges.versions,
     )  # fmt: skip
     closing.push_async_callback(rollouts.close)
     calls = CallReader(settings.request_timeout_s)

@@ -83,7 +83,6 @@ class Divided:
 
     def take(self, exposed: Exposed, call: Call, *, killed: frozenset[str]) -> None:
         """Assign this call a side of one more rollout."""
-        exposure = exposed.exposure
         found = self._assign(exposed, call, killed)
         stable = exposed.stable.of(self.prepared) if exposed.stable else self.prepared
         tried: list[VariantTarget] = []
@@ -94,7 +93,7 @@ class Divided:
             self.prepared = _with_fallback(candidate, stable, exposed.cutoff, tried)
         else:
             self.prepared = stable
-        self._assigned.append((found._replace(component=exposure.component), exposed.step, tried))
+        self._assigned.append((found, exposed.step, tried))
 
     def _assign(self, exposed: Exposed, call: Call, killed: frozenset[str]) -> Assignment:
         exposure, context = exposed.exposure, call.context
@@ -144,7 +143,7 @@ def _stable(exposure: Exposure, why: Why) -> Assignment:
 
 
 def _record(one: Assignment, step: str, tried: list[VariantTarget]) -> VariantRecord:
-    bad = next((target for target in tried if target.failed), None)
+    bad = next((target for target in tried if target.failed), None) if tried else None
     failed, how = (bad.failed, bad.how) if bad else (None, None)
     return VariantRecord(
         one.component, one.rollout, step, one.variant, one.version, one.why, failed, how

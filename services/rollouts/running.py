@@ -32,6 +32,7 @@ def build_rollouts(
     shadow: Shadow,
     guards: Guards,
     candidates: MakesCandidates,
+    serving: Callable[[str], LocalModel | None],
     served: Callable[[], Mapping[str, PreparedUseCase]],
     versions: Versions | None = None,
 ) -> RolloutWatch:
@@ -51,7 +52,7 @@ def build_rollouts(
     configs = ConfigSides(Configs(kept.database).get, candidates, registry)
     return RolloutWatch(
         kept,
-        Sides(versions or PlacedVersions(registry, fetch), target, configs),
+        Sides(versions or PlacedVersions(registry, fetch), target, configs, serving),
         served=served,
         serve=serve,
         failures=limit_of(settings.workers),

@@ -80,8 +80,14 @@ class Sides:
     """Holds the loaded versions of this worker. `load` may take seconds: call it in a thread."""
 
     def __init__(
-        self, versions: Versions, target: Callable[[UseCase, LocalModel], Target], configs: ConfigSides
+        self,
+        versions: Versions,
+        target: Callable[[UseCase, LocalModel], Target],
+        configs: ConfigSides,
+        serving: Callable[[str], LocalModel | None] = lambda usecase: None,
     ) -> None:
+        """`serving(use case)` is the local model that answers where no rollout says otherwise."""
+        self._serving = serving
         self._versions = versions
         self._target = target
         self._configs = configs
@@ -117,7 +123,7 @@ class Sides:
                     models[one] = held
                     continue
                 try:
-                    models[one] = InProcessModel(self._versions.load(*one))
+                    models[one] = InProcessModel(self._loaded(rollout, one))
                     log.info("rollout of %s: version %s is loaded", rollout.component, one[1])
                 except RegistryError as error:
                     problems[rollout.component] = str(error)
@@ -127,6 +133,16 @@ class Sides:
             return (
                 changed or models.keys() != before.keys() or any(models[k] is not before[k] for k in models)
             )
+
+    def _loaded(self, rollout: Rollout, wanted: Wanted) -> LoadedModel:
+        """The very copy that serves, where that is this version: a second one takes memory, and its weights
+        would be cold in the processor's caches."""
+        serving = self._serving(rollout.component.partition("/")[0])
+        if isinstance(serving, InProcessModel):
+            loaded = serving.loaded
+            if (loaded.ref.name, str(loaded.ref.version)) == wanted and not self._versions.revoked(loaded):
+                return loaded
+        return self._versions.load(*wanted)
 
     def of(self, rollout: Rollout, prepared: PreparedUseCase) -> Pair:
         """What is ready of a rollout's sides. Never waits."""

@@ -28,6 +28,7 @@ from registry.rollout_store import Rollouts
 from registry.rollout_tick import tick
 from tests.fakes import REPOSITORY, support
 from tests.integration.serving import Serving, eventually, serving
+from tests.services.rollouts.configs import begun, changed
 
 pytestmark = pytest.mark.integration
 
@@ -193,4 +194,26 @@ def test_a_kill_switch_turned_by_its_command_takes_a_target_out_of_every_worker(
     turn("restore")
     for _ in eventually(60):
         if all(rig.decide(text)["route"] == "local" for _ in range(2 * WORKERS)):
+            break
+
+
+def test_a_configuration_reaches_its_share_through_every_worker_and_goes_at_once(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """Out of the signed copy that lies with the rollouts."""
+    usecases = REPOSITORY / "usecases"
+    change = ("templates/replies.yaml", "I'm sorry", "We are sorry")
+    rollout = begun(rig.server.home, usecases, changed(usecases, tmp_path / "next", change), "config")
+    text = rig.messages[0][0]
+    seen: set[object] = set()
+    for _ in eventually(60):
+        found = rig.decide(text)
+        seen.add(found["versions"]["config"])  # type: ignore[index]  — JSON
+        if len(seen) == 2:
+            break
+    assert seen == {rollout.stable, rollout.candidate}
+    with rig.kept() as kept:
+        ask(kept, "support/config", Move.ABORT, by="a test", reason="over", at_s=time.time())
+    for _ in eventually(60):
+        if all(rig.variant(rig.decide(text)) is None for _ in range(2 * WORKERS)):
             break
