@@ -99,6 +99,29 @@ def share_rolled_back(random: np.random.Generator, rollouts: int, seconds: int) 
     return float((back | slow).mean())
 
 
+OVER_STEPS = (0.01, 0.06, 0.02)
+"""Stable's rate in each of three steps: it may move, since no step is compared with another."""
+
+
+def share_over_steps(
+    random: np.random.Generator, rollouts: int, looks: int, harm: float, margin: float, *, worse: bool
+) -> float:
+    """The evidence of three steps multiplied, as of reviews: the share of rollouts in which any look found
+    "worse", or "not worse", with all of alpha. `harm`: the candidate's rate above stable's."""
+    test = log_worse if worse else log_not_worse
+    before, found = np.zeros(rollouts), np.zeros(rollouts, dtype=bool)
+    for weight, rate in zip(STEPS, OVER_STEPS, strict=True):
+        rates = traffic(random, rollouts, looks, weight, rate, rate + harm)
+        arms = (
+            Bernoulli(rates.n_stable, rates.hits_stable),
+            Bernoulli(rates.n_candidate, rates.hits_candidate),
+        )
+        logs = test(*arms, margin)
+        found |= (before[:, None] + logs >= math.log(20)).any(axis=1)
+        before = before + logs[:, -1]
+    return float(found.mean())
+
+
 def latencies_called_slower(
     random: np.random.Generator,
     rollouts: int,
@@ -224,6 +247,14 @@ def rows(seed: int, rollouts: int, seconds: int) -> Iterator[tuple[str, str, str
     yield "p95 latency 1.5 times, ratio 1.2, 25 %: slower within 3 minutes", percent(slow.mean()), none
     share = share_passed_though_worse(random, rollouts, 60, 25, 0.02, 0.01)
     yield "worse by just the margin, 25 %, an hour: ever passed", percent(share), at_most
+    share = share_over_steps(random, rollouts // 2, 40, 0.0, 0.0, worse=True)
+    yield (
+        "A/A, reviews of three steps multiplied, margin 0, all of alpha: ever worse",
+        percent(share),
+        at_most,
+    )
+    share = share_over_steps(random, rollouts // 2, 40, 0.05, 0.05, worse=False)
+    yield "worse by just the margin (5 points), reviews of three steps: ever passed", percent(share), at_most
     times = seconds_to_worse(random, rollouts, 5, 0.02, 0.20, 60)
     yield (
         "20 % wrong against 2 %, at 5 % of 50/s: rolled back within 60 s",

@@ -31,12 +31,11 @@ metrics:
   - {kind: rate, name: errors, margin: 0.03}
   - {kind: rate, name: fallbacks, margin: 0.03}
   - {kind: latency, name: latency, ratio: 3.0}
-  - {kind: rate, name: wrong, margin: 0.05, required: false, required_beyond_percent: 50, over_steps: true,
-     min_samples: 50}
+  - {kind: rate, name: wrong, margin: 0.05, required: false, required_beyond_percent: 0, min_samples: 50}
 min_samples: 50
 novelty_s: 2
 """
-"""Wider margins and shorter first seconds than the usual guard's: it shall take a minute, and not an hour."""
+"""Wider margins, shorter first seconds than the usual guard's, and each step waits for what callers say."""
 
 MESSAGES = 200
 ENOUGH = 30
@@ -90,6 +89,7 @@ def _running(stage: Stage, scratch: Path) -> Iterator[_Rig | None]:
     env = stage.command_env | {
         "SWITCHYARD_HOME": str(home), "SWITCHYARD_DATABASE_URL": "", "SWITCHYARD_REDIS_URL": "",
         "SWITCHYARD_ROLLOUT_POLL_S": "0.5", "SWITCHYARD_WORKERS": "2", "SWITCHYARD_ENDPOINTS": "{}",
+        "SWITCHYARD_FEEDBACK_PER_HOUR_PER_KEY": "1000000",  # one key speaks for all callers here
     }  # fmt: skip
     port = processes.free_port(0)
     url = f"http://127.0.0.1:{port}"

@@ -83,7 +83,8 @@ def judge(
     limit = math.exp(-guard.log_worse_bound(steps))
     if worse := [f"{f.metric} (p = {f.p_worse:.2g})" for f in findings if f.p_worse <= limit]:
         return verdict(Outcome.ROLL_BACK, f"worse than stable beyond its margin: {', '.join(worse)}")
-    if waits := _waits_for(guard, findings, elapsed_s, next_percent):
+    beyond = next_percent if weight_percent > 0 else 0.0  # of one in shadow nobody can have said anything
+    if waits := _waits_for(guard, findings, elapsed_s, beyond):
         if elapsed_s >= guard.step_limit_s:
             return verdict(Outcome.PAUSE, f"undecided at the time limit: {waits}")
         return verdict(Outcome.HOLD, waits)

@@ -239,3 +239,19 @@ def test_in_mode_shadow_a_candidate_that_passes_waits_for_a_person(kept: Rollout
     assert tick(kept, by="c", at_s=1060.0)[0].record is None
     after = ask(kept, "desk/local", Move.ADVANCE, by="a person", reason="looks good", at_s=1070.0)
     assert (after.state, after.weight_percent) == (State.CANARY, 50)
+
+
+def test_in_shadow_nobody_can_say_whether_a_candidate_is_right_so_no_step_waits_for_it(
+    kept: Rollouts,
+) -> None:
+    always = REVIEWED.metrics[1].model_copy(update={"required_beyond_percent": 0})
+    guard = REVIEWED.model_copy(update={"metrics": (REVIEWED.metrics[0], always)})
+    rollout = Rollout(
+        id=secrets.token_hex(16), component="desk/local", stable="1", candidate="2", steps=(50.0, 100.0),
+        guard=guard, step_since_s=1000.0,
+    )  # fmt: skip
+    kept.start(rollout, started(rollout, by="a test", reason="to see"))
+    count(kept, rollout, Rate(3000, 3), Rate(3000, 3))
+    (ticked,) = tick(kept, by="c", at_s=1050.0)
+    assert ticked.record is not None
+    assert ticked.record.weight_percent == 50
