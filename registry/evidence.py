@@ -149,7 +149,7 @@ def model_card(evidence: Evidence) -> str:
         f"# {evidence.model}",
         evidence.summary,
         f"A `{evidence.kind}` for the use case `{evidence.use_case}`.",
-        f"## When it may answer\n\n{_promise(bound)}",
+        f"## When it may answer\n\n{_promise(bound)}{_learned(evidence)}",
         "## How good it is\n\n" + _table(("metric", "value"), sorted(evidence.metrics.items())),
     ]
     if evidence.slices:
@@ -212,6 +212,12 @@ def _promise(bound: Acceptance) -> str:
         f"Only with a confidence of at least {bound.threshold:.4g}: then, {kept} ({bound.method})."
         f"{when_short} Everything else goes on to the next step of the plan."
     )
+
+
+def _learned(evidence: Evidence) -> str:
+    if evidence.calibration.get("deferral") != "learned":
+        return ""
+    return " Its confidence is what the learned deferral (`deferral.json`) makes of the model's own."
 
 
 def _tested(evidence: Evidence) -> dict[str, Any]:

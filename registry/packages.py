@@ -29,12 +29,13 @@ class PackageManifest(BaseModel):
     """`package.json`: what the package is called, which runtime opens it, and what it promises.
 
     `files` are those that the runtime needs; each must be in the package. The registered name is in
-    here, and so under the signature: a valid package cannot pass for another model.
+    here, and so under the signature: a valid package cannot pass for another model. Form 2 has a learned
+    deferral, which its threshold is on: readers of form 1 would take the model's own confidence for that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
-    format_version: Literal[1]
+    format_version: Literal[1, 2]
     name: Name
     kind: Name
     labels: tuple[str, ...] = Field(min_length=1, strict=False)

@@ -59,6 +59,7 @@ def calibrate(build: Path, usecase: UseCase) -> dict[str, Any]:
     labels = read_json(build / "fit" / "fit.json", "fit")["labels"] if risk.by_label else ()
     by_label = label_rules(confidences, said, truth, labels, risk)
     written = asdict(found) | {"relaxed": relaxed, "by_label": by_label.rules, "labels": by_label.found}
+    written["deferral"] = "learned" if (confidences != probabilities.max(axis=1)).any() else "confidence"
     written["combined"], written["combined_labels"] = None, None
     if with_score is not None:
         sure, told = with_score[0].max(axis=1), with_score[0].argmax(axis=1)

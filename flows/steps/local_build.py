@@ -9,6 +9,7 @@ from flows.steps.files import need, read_json
 from registry.packages import PackageManifest
 from registry.records import Acceptance
 from registry.runtimes import Predictor, open_predictor
+from registry.runtimes.deferral import RULE
 
 _ACCEPTS_NOTHING = Acceptance(threshold=2.0, max_error=0.5, confidence=0.5, method="not calibrated yet")
 
@@ -43,7 +44,7 @@ def build_manifest(usecase: UseCase, labels: Sequence[str], files: Sequence[str]
     if usecase.local is None:
         raise StepError(f"use case '{usecase.name}' has no local model")
     return PackageManifest(
-        format_version=1,
+        format_version=2 if RULE in files else 1,
         name=usecase.local.model,
         kind=usecase.local.kind,
         labels=tuple(labels),

@@ -17,6 +17,7 @@ from flows.steps.report import acceptance_of, report
 from registry.contract_tests import CONTRACT_TESTS, parse_report
 from registry.evidence import CheckEvidence, ContractEvidence, DataEvidence, Evidence, write_evidence
 from registry.packages import MANIFEST, PackageManifest
+from registry.runtimes.deferral import RULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def package(build: Path, usecase: UseCase, runs: RunIds | None = None) -> dict[s
     keep_reference(build, usecase, folder)
     write_evidence(folder, _evidence(build, usecase, metrics, runs or RunIds()))
     manifest = PackageManifest(
-        format_version=1,
+        format_version=2 if RULE in fitted["files"] else 1,
         name=usecase.local.model,
         kind=usecase.local.kind,
         labels=tuple(fitted["labels"]),

@@ -62,6 +62,10 @@ def completed(predictor: Predictor, package: Package) -> Predictor:
     Raises `PackageInvalid`."""
     if FEDERATED in package.manifest.files:
         return combined_with(predictor, package.read(FEDERATED))
+    if (RULE in package.manifest.files) is not (package.manifest.format_version == 2):
+        raise PackageInvalid(
+            f"package.json: expected format_version 2 with {RULE}, and 1 without; train it again"
+        )
     if RULE not in package.manifest.files:
         return predictor
     shown = f"'{package.manifest.name}'"

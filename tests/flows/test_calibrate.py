@@ -237,3 +237,19 @@ def test_the_step_names_what_is_missing_or_broken(tmp_path: Path, usecase: UseCa
     write_oof(tmp_path / "nan", np.full((3, 2), np.nan), np.zeros(3, dtype=int))
     with pytest.raises(StepError, match="from 0 to 1"):
         calibrate(tmp_path / "nan", usecase)
+
+
+def test_the_threshold_is_on_what_a_learned_deferral_trusts(tmp_path: Path, usecase: UseCase) -> None:
+    """The model is sure of all, wrong in a third; the deferral tells which."""
+    truth = np.arange(300) % 3
+    probabilities = np.full((300, 3), 0.05)
+    probabilities[:, 0], probabilities[truth == 1] = 0.9, [0.05, 0.9, 0.05]
+    trust = np.where(probabilities.argmax(axis=1) == truth, 0.9, 0.2)
+    write_oof(tmp_path, probabilities, truth)
+    plain = calibrate(tmp_path, usecase)
+    assert (plain["deferral"], plain["answers_anything"]) == ("confidence", False)
+    np.savez(tmp_path / "fit" / "oof.npz", probabilities=probabilities, truth=truth, confidences=trust)
+    found = calibrate(tmp_path, usecase)
+    assert found["deferral"] == "learned"
+    assert found["coverage"] == pytest.approx(2 / 3)
+    assert found["empirical_error"] == 0

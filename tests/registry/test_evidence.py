@@ -129,3 +129,8 @@ def test_both_files_are_written_about_the_files_that_are_there(tmp_path: Path) -
 def test_evidence_with_unknown_missing_or_impossible_values_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         evidence(**changes)
+
+
+def test_the_card_says_what_the_threshold_is_on_where_deferral_is_learned() -> None:
+    assert "learned deferral" in model_card(evidence(calibration={"deferral": "learned"}))
+    assert "learned deferral" not in model_card(evidence(calibration={"deferral": "confidence"}))

@@ -53,7 +53,7 @@ def test_other_names_or_other_bytes_give_another_digest(files: dict[str, str], n
     [
         ({"name": "../escape"}, "name: "),
         ({"name": "Upper"}, "name: "),
-        ({"format_version": 2}, "format_version: "),
+        ({"format_version": 3}, "format_version: "),
         ({"labels": []}, "labels: "),
         ({"surprise": 1}, "surprise: "),
         (

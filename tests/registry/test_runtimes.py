@@ -15,6 +15,7 @@ from registry.errors import PackageInvalid
 from registry.packages import PackageManifest
 from registry.records import Acceptance
 from registry.runtimes import open_predictor
+from registry.runtimes.deferral import ROWS, RULE
 from registry.runtimes.onnx_session import open_session
 from registry.runtimes.text_classifier import MODEL, TOKENIZER, VOCABULARY, TextPredictor
 from registry.runtimes.text_features import Block, Featuriser, TextTokenizer, clean, join_fields
@@ -235,3 +236,11 @@ def test_an_undecided_model_says_so() -> None:
     )
     found = TextPredictor(LABELS, ("text",), featuriser, open_session(table, MODEL)).predict({"text": "good"})
     assert not package.manifest.acceptance.accepts(found)
+
+
+def test_a_learned_deferral_and_the_form_that_names_it_go_together() -> None:
+    """A reader that knows form 1 only would hold the model's own confidence against another threshold."""
+    package = FakePackage()
+    package.files |= {RULE: b"{}", ROWS: b""}
+    with pytest.raises(PackageInvalid, match="expected format_version 2"):
+        open_predictor(package)
