@@ -109,6 +109,12 @@ class ConfigSides:
         held = self._held.get(rollout.id)
         return held.side if held and held.base.usecase.version == prepared.usecase.version else None
 
+    def close(self) -> None:
+        """Take the private folders away."""
+        for held in self._held.values():
+            held.folder.cleanup()
+        self._held = {}
+
     def _ready(self, rollout: Rollout, prepared: PreparedUseCase) -> _Held:
         held = self._held.get(rollout.id)
         if held is None or why_config_barred(held.config, self._settings) is not None:

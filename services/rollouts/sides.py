@@ -95,6 +95,10 @@ class Sides:
         self._turn = threading.Lock()
         self.problems: Mapping[str, str] = {}
 
+    def close(self) -> None:
+        """What was written for loading is taken away."""
+        self._configs.close()
+
     @property
     def notes(self) -> Mapping[str, str]:
         """What serves otherwise than the folders say, by component."""

@@ -106,6 +106,7 @@ class RolloutWatch:
         if counted := self._counts.take():
             with suppress(RegistryError):
                 await asyncio.to_thread(RolloutTallies(self._kept.database).write, self._worker, counted)
+        self._sides.close()
         await asyncio.to_thread(self._kept.close)
 
     async def look(self) -> None:
