@@ -12,6 +12,9 @@ from flows.steps.report import acceptance_of
 from flows.steps.rows import read_rows
 from flows.steps.scores import row_thresholds
 
+MOST_ROWS = 50_000
+"""So many training rows stand for all of them: what is kept of numbers are their quantiles."""
+
 
 def keep_reference(build: Path, usecase: UseCase, folder: Path) -> None:
     """Write reference.json and reference.npz into `folder`.
@@ -22,6 +25,8 @@ def keep_reference(build: Path, usecase: UseCase, folder: Path) -> None:
     import numpy as np
 
     rows = read_rows(build, "train")
+    if len(rows) > MOST_ROWS:
+        rows = rows.sample(MOST_ROWS, random_state=0)
     labels = read_json(build / "fit" / "fit.json", "fit")["labels"]
     rule = acceptance_of(build)
     with np.load(need(build / "evaluation" / "predictions.npz", "evaluate"), allow_pickle=False) as arrays:
