@@ -20,6 +20,7 @@ from services.runtime import Runtime
 from services.settings import load_settings
 from services.state.api_keys import ApiKeys
 from services.state.database import Database
+from services.state.sqlite_counters import SqliteCounters
 from tests.fakes import REPOSITORY, FakeChat, FakePolicy, FakePredictor, support
 
 
@@ -129,10 +130,14 @@ async def served(
     predictor = FakePredictor(usecase.labels, usecase.labels[0], confidence)
     chat = chat or FakeChat(prices=Prices.from_usd(0.1, 0.2, 0.05))  # within the use case's usd_per_request
     placed, policy = FakePlaced(predictor), FakePolicy()
-    edges = Edges(
-        placed=placed, endpoints={"primary": chat, **(more or {})}, policy=lambda _: policy, versions=versions
-    )
     configured = load_settings(home=home, **{"usecases_dir": REPOSITORY / "usecases", **settings})
+    edges = Edges(
+        placed=placed,
+        endpoints={"primary": chat, **(more or {})},
+        policy=lambda _: policy,
+        versions=versions,
+        counters=SqliteCounters(configured.counters_db, timeout_s=20.0) if not configured.redis_url else None,
+    )  # a patient file: a disk that is slow just now is no property of the code
     api = Api()
     async with bootstrap(configured, edges) as runtime:
         dispatcher = Dispatcher(runtime)
