@@ -16,7 +16,9 @@ from registry.contract_tests import CONTRACT_TESTS, parse_report
 from registry.errors import ModelNotFound, PackageInvalid, PackageRefused, RegistryError, VersionRevoked
 from registry.evidence import STATEMENT
 from registry.loading import LoadedModel, load_placed, load_verified
+from registry.log import read_log
 from registry.model_schema import broken_promises
+from registry.moves import moved
 from registry.packages import VerifiedPackage
 from registry.placing import PackageSource, placed_package
 from registry.promoting import open_freeze
@@ -25,7 +27,7 @@ from registry.records import ModelRef
 from registry.runtimes import Predictor, open_predictor
 from registry.settings import RegistrySettings
 from registry.trust import stage_of
-from registry.trust_files import keys_for
+from registry.trust_files import keys_for, read_trust
 
 CHAMPION = "champion"
 DATA = ("full", "sample")
@@ -39,19 +41,29 @@ class Judged:
     champion: ModelRef | None
 
 
+@dataclass(frozen=True, slots=True)
+class Leading:
+    """What leads now. `unknown` says why there should be a champion and none can be compared with; `digest`
+    is that of the version which the signed log names then, if it does."""
+
+    model: LoadedModel | None
+    unknown: str | None = None
+    digest: str | None = None
+
+
 def judge(
     package: VerifiedPackage,
     alias: str,
     usecase: UseCase,
     settings: RegistrySettings,
-    champion: LoadedModel | None,
+    leading: Leading,
     builds: Sequence[Path] | None = None,
 ) -> Judged:
     """May this verified version move to `alias`? `builds` are folders that may hold its rows.
 
     Raises `PackageInvalid` for evidence that cannot be read, `LogBroken`, `TrustInvalid`.
     """
-    said = _evidence(package)
+    said, champion = _evidence(package), leading.model
     if builds is None:
         builds = [build_dir(usecase.name, which) for which in DATA]
     rows = _rows(said.rows, usecase, builds) if champion is not None else None
@@ -65,6 +77,8 @@ def judge(
         contract_tests=_contract_tests(package),
         unjudged=None if rows is not None else _unjudged(usecase, said.rows[TEST]),
         broken=_broken(package, champion, settings),
+        # A promotion that died before MLflow heard of it is done again by the same command.
+        unled=None if leading.digest == package.digest else leading.unknown,
     )
     leads = None
     if champion is not None:
@@ -76,19 +90,44 @@ def judge(
     return Judged(decision, champion.ref if champion else None)
 
 
-def champion_of(name: str, settings: RegistrySettings, source: PackageSource) -> LoadedModel | None:
+def champion_of(name: str, settings: RegistrySettings, source: PackageSource) -> Leading:
     """What leads, verified and loaded: the champion, or, where it was revoked, what serves instead.
 
-    None where there is none, or it cannot be verified: nobody may load that.
+    Nothing leads where nothing was promoted yet, or all of it was revoked. What MLflow lost, moved or spoilt
+    is no such case: who can write it would choose by that what a candidate is compared with.
     """
     try:
-        return load_verified(name, CHAMPION, settings, source)
+        return Leading(load_verified(name, CHAMPION, settings, source))
     except (ModelNotFound, PackageRefused, PackageInvalid, VersionRevoked):
         pass
     try:
-        return load_placed(name, CHAMPION, settings)
+        return Leading(load_placed(name, CHAMPION, settings))
+    except VersionRevoked:
+        return Leading(None)
     except RegistryError:
-        return None
+        return _unknown(name, settings, source)
+
+
+def _unknown(name: str, settings: RegistrySettings, source: PackageSource) -> Leading:
+    """Nothing could be loaded: should there be something?"""
+    advice = "place the champion here, promote it again, or let a person override"
+    trust = read_trust(settings)
+    try:
+        ref = source.resolve(name, CHAMPION)
+    except ModelNotFound:
+        moves = [(e.key_id, m) for e in read_log(settings) if (m := moved(e, CHAMPION)) and m["name"] == name]
+        if not moves or trust.why_revoked(moves[-1][1]["digest"], moves[-1][0]) is not None:
+            return Leading(None)
+        last = moves[-1][1]
+        said = (
+            f"the signed log lets version {last['version']} lead, and MLflow does not know of that; {advice}"
+        )
+        return Leading(None, said, last["digest"])
+    except RegistryError as error:
+        return Leading(None, f"what leads is not known: {error}")
+    if trust.why_version_barred(ref.digest) is not None:
+        return Leading(None)
+    return Leading(None, f"version {ref.version} leads, and no copy of it can be verified here; {advice}")
 
 
 @dataclass(frozen=True, slots=True)

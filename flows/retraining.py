@@ -113,9 +113,10 @@ def retrain(
         }
         ref = registry.register(build / "signed", name, metrics, tags, run_id)
         with promoting(name, settings, wait=True):
-            before, champion = meant(name, SHADOW, registry), champion_of(name, settings, registry)
+            before, leading = meant(name, SHADOW, registry), champion_of(name, settings, registry)
+            champion = leading.model
             package = bring(ref, settings, registry, "candidate")
-            judged = judge(package, SHADOW, usecase, settings, champion, [build])
+            judged = judge(package, SHADOW, usecase, settings, leading, [build])
             gates = judged.decision.gates
             if champion is not None:
                 gates = (*gates, better(fresh_rows(build, usecase, champion.predictor)))

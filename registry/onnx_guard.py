@@ -15,6 +15,7 @@ OPERATORS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 SUFFIX = ".onnx"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MAX_KEY = 2**32 - 1
 
 
 def check_onnx(model: bytes, shown: str) -> None:
@@ -89,6 +90,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
+        if key > _MAX_KEY:  # protobuf drops what is above, and so reads another field's number
+            raise _Unfit("an ONNX model", "bytes that are none")
         start, wire = at, key & 7
         if wire == _BYTES:
             size, start = _varint(data, at)

@@ -27,7 +27,8 @@ class Candidate:
     """What is known of the version that would move to `stage`. `barred` says why its key may not sign for
     that, `unjudged` why there are no rows (`right` and `slices` are empty then), `contract_tests` what the
     report in the package says: the names of those that failed, or None when it has no report. `broken` is
-    what consumers of the champion would miss, or None where a schema is not known."""
+    what consumers of the champion would miss, or None where a schema is not known. `unled` says why there
+    should be a champion, where none is known."""
 
     labels: tuple[str, ...]
     right: Sequence[bool]
@@ -38,6 +39,7 @@ class Candidate:
     contract_tests: tuple[str, ...] | None = None
     unjudged: str | None = None
     broken: tuple[str, ...] | None = None
+    unled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,8 @@ def decide(candidate: Candidate, champion: Champion | None, policy: PromotionPol
         _contract_tests(candidate.contract_tests, policy),
     ]  # fmt: skip
     if champion is None:
-        return PromotionDecision(
-            (*gates, Gate("champion", True, "there is no verified champion to compare with"))
-        )
+        said = candidate.unled or "there is no verified champion to compare with"
+        return PromotionDecision((*gates, Gate("champion", candidate.unled is None, said)))
     lost = sorted(set(champion.labels) - set(candidate.labels))
     said = f"it cannot answer {len(lost)} of the champion's labels, such as '{lost[0]}'" if lost else ""
     gates.append(Gate("labels", not lost, said or "it answers all of the champion's labels"))
@@ -145,8 +146,14 @@ def _slices(candidate: Candidate, champion: Champion, policy: PromotionPolicy) -
         if (loss := (worse - better) / len(at)) > policy.slice_max_loss:
             said = f"slice '{name}' loses {loss:.4f} of {len(at)} rows, allowed is {policy.slice_max_loss}"
             return Gate("slices", False, said)
-    few = sum(len(at) < policy.min_slice_rows for at in rows.values())
-    left = f"; {few} of fewer than {policy.min_slice_rows} rows not judged alone" if few else ""
+    few = [row for at in rows.values() if len(at) < policy.min_slice_rows for row in at]
+    worse, better = _pairs([candidate.right[i] for i in few], [champion.right[i] for i in few])
+    # One row more or less is chance where there are so few; and where all are, the whole is judged anyway.
+    if judged and (lost := worse - better) > max(1, policy.slice_max_loss * len(few)):
+        said = f"slices of fewer than {policy.min_slice_rows} rows lose {lost} of their {len(few)} rows"
+        return Gate("slices", False, f"{said}, allowed is {policy.slice_max_loss}")
+    small = f"; {len(rows) - len(judged)} of fewer than {policy.min_slice_rows} rows are judged together"
+    left = small if few else ""
     return Gate("slices", True, f"{len(judged)} slices are within {policy.slice_max_loss}{left}")
 
 

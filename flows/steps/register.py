@@ -56,16 +56,16 @@ def register(
     ref = registry.register(signed, name, metrics, tags, run_id)
     gates: list[dict[str, Any]] = []
     with promoting(name, settings, wait=True):
-        before, champion = meant(name, CHAMPION, registry), champion_of(name, settings, registry)
+        before, leading = meant(name, CHAMPION, registry), champion_of(name, settings, registry)
         if hold:
             bring(ref, settings, registry, "candidate")  # so that the gate need not fetch it
             granted, reason = False, "it was to be registered only"
-        elif before == ref and champion is not None and champion.ref == ref:
+        elif before == ref and leading.model is not None and leading.model.ref == ref:
             granted, reason = True, "the same package is champion already"
             place(name, CHAMPION, settings, registry)
         else:
             package = bring(ref, settings, registry, "candidate")  # the very bytes that would lead
-            judged = judge(package, CHAMPION, usecase, settings, champion, [build])
+            judged = judge(package, CHAMPION, usecase, settings, leading, [build])
             reason, gates = judged.decision.reason, [asdict(gate) for gate in judged.decision.gates]
             granted = promote(ref, CHAMPION, judged.decision, before, settings, registry, by=who())
     found = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -79,6 +80,18 @@ def test_the_gate_explains_a_worse_an_equal_and_a_better_candidate_and_changes_n
     better = said("gate", "parcels", "--version", "1")
     assert (better["open"], better["champion"]["version"]) == (True, 3)
     assert "0 worse than the champion's" in better["reason"]
+
+
+def test_whoever_drops_the_alias_in_mlflow_does_not_open_the_gate_where_no_copy_is_placed(
+    held: Shelf,
+) -> None:
+    held.aliases.clear()
+    assert said("gate", "parcels", "--version", "2")["champion"]["version"] == 1, "the copy placed here"
+    shutil.rmtree(RegistrySettings().models_dir)
+    found = said("gate", "parcels", "--version", "3", code=1)
+    assert (found["champion"], shut(found)) == (None, ["champion"])
+    assert "the signed log lets version 1 lead, and MLflow does not know of that" in found["reason"]
+    assert said("promote", "parcels", "--version", "1", "--to", "champion")["promoted"] is True
 
 
 def test_the_newest_version_is_asked_about_where_none_is_named(held: Shelf) -> None:

@@ -56,7 +56,7 @@ def test_the_same_package_again_is_the_same_version(built: Path, parcels: UseCas
     assert len(shelf.versions) == 1
 
 
-def test_a_champion_that_cannot_be_verified_does_not_stand_in_the_way(
+def test_a_champion_that_cannot_be_verified_leaves_the_gate_to_a_person(
     built: Path, parcels: UseCase, shelf: Any
 ) -> None:
     publish(built, parcels, shelf)
@@ -65,7 +65,9 @@ def test_a_champion_that_cannot_be_verified_does_not_stand_in_the_way(
         copy.chmod(0o644)
         copy.write_text("{}")
     worsened(built)
-    assert publish(built, parcels, shelf)["champion"] is True
+    found = publish(built, parcels, shelf)
+    assert (found["champion"], shelf.aliases) == (False, {"champion": 1})
+    assert "version 1 leads, and no copy of it can be verified here" in found["reason"]
 
 
 def test_tags_say_on_which_rows_it_was_tested_and_how_it_did(

@@ -1,9 +1,11 @@
 """A model that reaches outside its file, or brings code of its own, is refused before it is opened."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -76,6 +78,38 @@ def test_data_elsewhere_and_code_of_others_are_refused(made: onnx.ModelProto, sa
 @pytest.mark.parametrize("raw", [b"", b"\x80", b"not a model", b"\xff" * 40, bytes(1000)])
 def test_what_is_no_model_is_refused(raw: bytes) -> None:
     with pytest.raises(PackageInvalid):
+        check_onnx(raw, "model.onnx")
+
+
+def field(number: int, content: bytes, more: bytes = b"") -> bytes:
+    """A protobuf field of bytes; `more` is added to its key beyond the 32 bits that C++ reads of one."""
+    key = bytes([number << 3 | 2])
+    if more:
+        key = bytes([key[0] | 0x80, 0x80, 0x80, 0x80]) + more
+    return key + bytes([len(content) & 0x7F | 0x80, len(content) >> 7]) + content
+
+
+def test_a_field_number_beyond_32_bits_which_onnxruntime_cuts_short_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_bytes(np.full(4, 41, np.float32).tobytes())
+    monkeypatch.chdir(tmp_path)
+    location = field(
+        13, onnx.StringStringEntryProto(key="location", value="secret").SerializeToString(), b"\x10"
+    )
+    length = field(13, onnx.StringStringEntryProto(key="length", value="16").SerializeToString(), b"\x10")
+    bare = TensorProto(name="w", dims=[4], data_type=TensorProto.FLOAT).SerializeToString()
+    tensor = bare + location + length + b"\xf0\x80\x80\x80\x10\x01"  # data_location, likewise
+    made = model(helper.make_node("Add", ["x", "w"], ["y"]))
+    made.ir_version = 8
+    graph = made.graph.SerializeToString() + field(5, tensor)
+    made.ClearField("graph")
+    raw = made.SerializeToString() + field(7, graph)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(raw, options)
+    assert session.run(None, {"x": np.zeros(4, np.float32)})[0].tolist() == [41] * 4, "no attack any more"
+    with pytest.raises(PackageInvalid, match="bytes that are none"):
         check_onnx(raw, "model.onnx")
 
 

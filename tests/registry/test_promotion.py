@@ -58,6 +58,22 @@ def test_the_bound_is_never_below_what_was_seen_and_worse_never_helps(
     assert upper_loss(worse + 1, better, total, 0.95) >= bound
 
 
+def test_a_rare_label_that_is_never_said_any_more_shuts_the_gate_though_its_rows_are_few() -> None:
+    ours, theirs = [False] * 5 + [False] * 11 + [True] * 2290, [True] * 5 + [False] * 11 + [True] * 2290
+    slices = ["rare"] * 16 + ["usual"] * 2290
+    decision = decide(candidate(ours, slices), champion(theirs), POLICY)
+    assert [gate.name for gate in decision.gates if not gate.passed] == ["slices"]
+    assert "slices of fewer than 20 rows lose 5 of their 16 rows" in decision.reason
+    assert decide(candidate([*theirs[1:5], False, *theirs[5:]], slices), champion(theirs), POLICY).open
+
+
+def test_where_there_should_be_a_champion_and_none_is_known_the_gate_is_shut() -> None:
+    asked = replace(candidate([]), unled="the signed log lets version 1 lead")
+    assert not decide(asked, None, POLICY).open
+    assert decide(asked, None, POLICY).reason == "the signed log lets version 1 lead"
+    assert decide(candidate([]), None, POLICY).open
+
+
 def test_a_slice_that_suffers_shuts_the_gate_though_the_whole_is_better() -> None:
     ours, theirs = rows(5, 100, 2000)
     slices = ["small"] * 5 + ["large"] * 100 + ["small"] * 20 + ["large"] * 1980
