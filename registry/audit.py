@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from registry.errors import ModelNotFound, RegistryError, RegistryUnavailable
+from registry.errors import ModelNotFound, MoveRefused, RegistryError, RegistryUnavailable
+from registry.log import read_log
+from registry.moves import moved, seen
 from registry.packages import VerifiedPackage
-from registry.placing import checked_package, placed_aliases, placed_package, placed_ref
+from registry.placing import PREVIOUS, checked_package, placed_aliases, placed_package, placed_ref, pointed
 from registry.records import ModelRef, RegisteredVersion
 from registry.settings import RegistrySettings
 
@@ -90,7 +92,28 @@ def _placed(name: str, alias: str, settings: RegistrySettings, stored: ModelRef 
     note = ""
     if stored is not None and stored != ref:
         note = f"MLflow has version {stored.version}: `python -m registry.sync {name} --alias {alias}`"
-    return _check(name, alias, "placed", ref, lambda: placed_package(ref, settings, alias), note)
+
+    def verified() -> VerifiedPackage:
+        _check_pointer(name, alias, settings)
+        return placed_package(ref, settings, alias)
+
+    return _check(name, alias, "placed", ref, verified, note)
+
+
+def _check_pointer(name: str, alias: str, settings: RegistrySettings) -> None:
+    """Raises `MoveRefused` where the signed log of this home lets `alias` mean another version than the
+    pointer, which nobody signed, and no newer move came from elsewhere. `previous` may be older than the log
+    says."""
+    moves = [e for e in read_log(settings) if (m := moved(e, alias)) and m.get("name") == name]
+    if alias == PREVIOUS or not moves or seen(name, alias, settings) > moves[-1].at:
+        return
+    said, here = moves[-1].body, pointed(name, alias, settings)[0]
+    if (said.get("version"), said.get("digest")) != (here.version, here.digest):
+        raise MoveRefused(
+            f"'{name}@{alias}' points to version {here.version} here, and the signed log lets it mean "
+            f"{said.get('version') or 'none'}: the pointer was changed by hand, or a promotion was cut short; "
+            f"run `python -m registry.sync {name} --alias {alias}`"
+        )
 
 
 def _check(

@@ -52,7 +52,7 @@ def check_move(line: str | None, ref: ModelRef, alias: str, settings: RegistrySe
     `line` is what MLflow has. Raises `MoveRefused`, `LogBroken`.
     """
     kept = [e for e in read_log(settings) if (m := moved(e, alias)) and m.get("name") == ref.name]
-    newest = max([_seen(ref.name, alias, settings), *(entry.at for entry in kept)])
+    newest = max([seen(ref.name, alias, settings), *(entry.at for entry in kept)])
     for entry in (*kept[-1:], *_given(line, ref, alias, settings)):
         said = moved(entry, alias)
         if said is None or (said.get("name"), said.get("version"), said.get("digest")) != (
@@ -94,7 +94,7 @@ def _file(name: str, alias: str, settings: RegistrySettings) -> Path:
     return settings.models_dir / name / f".{alias}.moved"
 
 
-def _seen(name: str, alias: str, settings: RegistrySettings) -> str:
+def seen(name: str, alias: str, settings: RegistrySettings) -> str:
     """The time of the newest move that was accepted here, as the log writes times; '' when there was none."""
     with suppress(OSError, UnicodeDecodeError):
         return _file(name, alias, settings).read_text(encoding="ascii").strip()
@@ -102,7 +102,7 @@ def _seen(name: str, alias: str, settings: RegistrySettings) -> str:
 
 
 def _see(name: str, alias: str, at: str, settings: RegistrySettings) -> None:
-    if at == _seen(name, alias, settings):
+    if at == seen(name, alias, settings):
         return
     file = _file(name, alias, settings)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -87,7 +87,9 @@ class ModelShelf:
     def _refresh_one(self, name: str) -> bool:
         held = self._models.get(name)
         try:
-            if held is not None and self._placed.ref(name).digest == held.loaded.ref.digest:
+            # Its signer is asked of the model itself: the pointer says so too, but nobody signed that.
+            same = held is not None and self._placed.ref(name).digest == held.loaded.ref.digest
+            if held is not None and same and not self._placed.revoked(held.loaded):
                 self._note(name, self._placed.refused(name))
                 return False
             loaded = self._placed.load(name)

@@ -18,6 +18,7 @@ from feature_checks.usecase import UseCase
 from flows import promotion_commands
 from flows.stages import run_stage
 from registry import promoting
+from registry.audit import check_copies
 from registry.errors import PackageRefused, PromotionRaced, PromotionRefused
 from registry.loading import load_placed
 from registry.log import read_log
@@ -92,6 +93,18 @@ def test_whoever_drops_the_alias_in_mlflow_does_not_open_the_gate_where_no_copy_
     assert (found["champion"], shut(found)) == (None, ["champion"])
     assert "the signed log lets version 1 lead, and MLflow does not know of that" in found["reason"]
     assert said("promote", "parcels", "--version", "1", "--to", "champion")["promoted"] is True
+
+
+def test_a_pointer_that_was_changed_by_hand_to_a_version_that_was_refused_is_told_by_verify(
+    held: Shelf,
+) -> None:
+    said("promote", "parcels", "--version", "3", "--to", "champion", code=1)
+    settings = RegistrySettings()
+    assert [check.error for check in check_copies(NAME, settings, held)] == [None, None]
+    pointer, third = settings.models_dir / NAME / "champion.json", held.version(NAME, 3)
+    pointer.write_text(json.dumps({**json.loads(pointer.read_text()), "version": 3, "digest": third.digest}))
+    (told,) = (check.error for check in check_copies(NAME, settings, held) if check.where == "placed")
+    assert "points to version 3 here, and the signed log lets it mean 1" in str(told)
 
 
 def test_the_newest_version_is_asked_about_where_none_is_named(held: Shelf) -> None:

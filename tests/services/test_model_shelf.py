@@ -1,6 +1,7 @@
 """A running replica stops serving a revoked version by itself, and the one before it takes over."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,21 @@ def test_a_revoked_key_ends_every_version_that_it_signed(settings: RegistrySetti
     assert shelf.refresh()
     assert shelf.get(MODEL) is None
     assert "leaked" in shelf.problems[MODEL]
+
+
+def test_a_revoked_key_ends_its_version_though_the_pointer_names_another_key(
+    settings: RegistrySettings,
+) -> None:
+    shelf = ModelShelf([MODEL], PlacedOnDisk(settings))
+    shelf.refresh()
+    for alias in ("champion", "previous"):
+        pointer = settings.models_dir / MODEL / f"{alias}.json"
+        pointer.write_text(json.dumps({**json.loads(pointer.read_text()), "key_id": "0" * 16}))
+    revoke(
+        Revocations(revoked_keys=(RevokedKey(key=signing_keys(settings).key_id, reason="leaked"),)), settings
+    )
+    assert shelf.refresh()
+    assert shelf.get(MODEL) is None
 
 
 def test_revoked_and_nothing_intact_before_it_means_none_serves(settings: RegistrySettings) -> None:
