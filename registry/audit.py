@@ -111,7 +111,7 @@ def _check_pointer(name: str, alias: str, settings: RegistrySettings) -> None:
     if (said.get("version"), said.get("digest")) != (here.version, here.digest):
         raise MoveRefused(
             f"'{name}@{alias}' points to version {here.version} here, and the signed log lets it mean "
-            f"{said.get('version') or 'none'}: the pointer was changed by hand, or a promotion was cut short; "
+            f"{said.get('version') or 'none'}: the pointer was changed by hand, or a promotion broke off; "
             f"run `python -m registry.sync {name} --alias {alias}`"
         )
 
