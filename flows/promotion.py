@@ -66,7 +66,8 @@ def judge(
     said, champion = _evidence(package), leading.model
     if builds is None:
         builds = [build_dir(usecase.name, which) for which in DATA]
-    rows = _rows(said.rows, usecase, builds) if champion is not None else None
+    needed = champion is not None or usecase.promotion.always_judged
+    rows = _rows(said.rows, usecase, builds) if needed else None
     candidate = Candidate(
         labels=package.manifest.labels,
         right=[] if rows is None else _right(open_predictor(package), rows),

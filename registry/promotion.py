@@ -19,6 +19,7 @@ class PromotionPolicy:
     slice_max_loss: float = 0.1
     min_slice_rows: int = 20
     freeze: str | None = None  # why nothing may be promoted now
+    always_judged: tuple[str, ...] = ()  # slices that are judged however few rows they have
     contract_tests: bool = False  # must it have passed them? One that failed them is refused in any case
 
 
@@ -86,6 +87,8 @@ def decide(candidate: Candidate, champion: Champion | None, policy: PromotionPol
         _contract_tests(candidate.contract_tests, policy),
     ]  # fmt: skip
     if champion is None:
+        if policy.always_judged:
+            gates.append(_answered(candidate, policy))
         said = candidate.unled or "there is no verified champion to compare with"
         return PromotionDecision((*gates, Gate("champion", candidate.unled is None, said)))
     lost = sorted(set(champion.labels) - set(candidate.labels))
@@ -115,6 +118,18 @@ def _schema(broken: tuple[str, ...] | None) -> Gate:
     )
 
 
+def _answered(candidate: Candidate, policy: PromotionPolicy) -> Gate:
+    """Without a champion nothing says how often is often enough; never is not."""
+    if candidate.unjudged is not None:
+        return Gate("rows", False, candidate.unjudged)
+    counts = {
+        name: [r for r, its in zip(candidate.right, candidate.slices, strict=True) if its == name]
+        for name in policy.always_judged
+    }
+    said = "; ".join(f"{sum(right)} of {len(right)} rows of '{name}' right" for name, right in counts.items())
+    return Gate("slices", all(map(any, counts.values())), f"{said}; needed is one of each at least")
+
+
 def upper_loss(worse: int, better: int, rows: int, confidence: float) -> float:
     """The most that accuracy fell, with `confidence`; see the top of this module (Clopper, Pearson 1934)."""
     from scipy.special import betaincinv  # not at import; and scipy.stats would take ten times as long
@@ -140,13 +155,19 @@ def _slices(candidate: Candidate, champion: Champion, policy: PromotionPolicy) -
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(candidate.slices):
         rows.setdefault(name, []).append(row)
-    judged = {name: at for name, at in sorted(rows.items()) if len(at) >= policy.min_slice_rows}
+    if absent := sorted(set(policy.always_judged) - set(rows)):
+        return Gate("slices", False, f"slice '{absent[0]}' is always judged, and no test row belongs to it")
+    judged = {
+        name: at
+        for name, at in sorted(rows.items())
+        if len(at) >= policy.min_slice_rows or name in policy.always_judged
+    }
     for name, at in judged.items():
         worse, better = _pairs([candidate.right[i] for i in at], [champion.right[i] for i in at])
         if (loss := (worse - better) / len(at)) > policy.slice_max_loss:
             said = f"slice '{name}' loses {loss:.4f} of {len(at)} rows, allowed is {policy.slice_max_loss}"
             return Gate("slices", False, said)
-    few = [row for at in rows.values() if len(at) < policy.min_slice_rows for row in at]
+    few = [row for name, at in rows.items() if name not in judged for row in at]
     worse, better = _pairs([candidate.right[i] for i in few], [champion.right[i] for i in few])
     # One row more or less is chance where there are so few; and where all are, the whole is judged anyway.
     if judged and (lost := worse - better) > max(1, policy.slice_max_loss * len(few)):

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from registry.records import Contribution, Deferred
 
 MOST = 3
+NOTHING = "no single fact speaks for it more than what is usual"
 DEFERRING: Mapping[str, str] = {
     "log_odds": "its own confidence",
     "margin": "another label is nearly as likely",
@@ -32,19 +33,22 @@ DEFERRING: Mapping[str, str] = {
 
 
 def reason_sentences(usecase: UseCase, contributions: "Sequence[Contribution]") -> str:
-    """The strongest numbers that spoke for the answer, joined by `and`; empty where there are none."""
+    """The strongest numbers that spoke for the answer, joined by `and`; empty where a use case has
+    no words for what its model looks at."""
     columns = usecase.features.columns if usecase.features else {}
     federated = usecase.local.federated if usecase.local else None
     told: list[str] = []
+    worded = False
     for one in contributions:
         says = columns[one.name].says if one.name in columns else None
         if federated is not None and one.name == federated.score:
             says = federated.says
         elif one.name in usecase.input:  # a model without features sees the fields themselves
             says = f"{one.name} is {{value:g}}"
+        worded = worded or says is not None
         if one.added > 0 and says is not None and len(told) < MOST:
             told.append(says.format(value=one.value))
-    return "; and ".join(told)
+    return "; and ".join(told) or (NOTHING if worded else "")
 
 
 def weighed(score: str, combined: bool | None, fields: Mapping[str, object]) -> str:

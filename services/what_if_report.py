@@ -3,12 +3,15 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from services.what_if import FEWEST, Point, frontier
 from services.what_if_rows import WhatIfRows
+
+if TYPE_CHECKING:
+    from feature_checks.risk_spec import RiskSpec
 
 CONFIDENCE = 0.95
 
@@ -27,6 +30,8 @@ def what_if_command(
     usecase = load_usecase(name, settings.usecases_dir)
     if usecase.local is None:
         raise ConfigError(f"{name} has no local model, so there is no threshold to ask about")
+    if problem := of_each_label(usecase.local.risk):
+        raise ConfigError(f"{name}/usecase.yaml: {problem}")
     read = read_rows(settings, name, utc_now(), days, tenant)
     points = frontier(read.rows, confidence=CONFIDENCE)
     if plot is not None and points:
@@ -35,6 +40,17 @@ def what_if_command(
         typer.echo(json.dumps(as_plain(name, days, read, points)))
     else:
         _print(name, days, read, points, plot)
+
+
+def of_each_label(risk: "RiskSpec | None") -> str | None:
+    """Why one threshold for all answers says nothing of this use case, or None."""
+    if risk is None or not risk.by_label:
+        return None
+    named = ", ".join(sorted(risk.by_label))
+    return (
+        f"`local.risk.by_label` gives {named} a threshold each, and what-if moves one for all answers: its "
+        "figures would be of a plan that nobody serves; without --what-if the whole plan is replayed"
+    )
 
 
 def as_plain(name: str, days: int, read: WhatIfRows, points: list[Point]) -> dict[str, Any]:

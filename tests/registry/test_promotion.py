@@ -115,3 +115,29 @@ def test_contract_tests_that_are_asked_for_and_that_nobody_ran_shut_the_gate() -
     assert decide(nobody_ran, None, PromotionPolicy()).open
     refused = decide(nobody_ran, None, PromotionPolicy(contract_tests=True))
     assert (refused.open, refused.reason) == (False, "contract tests: none, and the use case asks for them")
+
+
+def test_a_version_that_never_gives_a_rare_label_does_not_lead_where_that_label_is_always_judged() -> None:
+    """16 of 2,306 rows are fraud: approving everything loses 0.3 % of all rows, and every fraud."""
+    truth = ["approve"] * 2290 + ["decline"] * 16
+    blind, sees_some = candidate([True] * 2290 + [False] * 16, truth), [True] * 2297 + [False] * 9
+    always = replace(POLICY, always_judged=("decline",))
+    refused = decide(blind, champion(sees_some), always)
+    assert (refused.open, refused.reason) == (
+        False, "slice 'decline' loses 0.4375 of 16 rows, allowed is 0.1"
+    )  # fmt: skip
+    assert decide(candidate(sees_some, truth), champion(sees_some), always).open
+    first = decide(blind, None, always)
+    assert (first.open, first.reason) == (
+        False, "0 of 16 rows of 'decline' right; needed is one of each at least"
+    )  # fmt: skip
+    assert decide(candidate(sees_some, truth), None, always).open
+
+
+def test_without_rows_of_a_label_that_is_always_judged_nothing_is_promoted() -> None:
+    always = replace(POLICY, always_judged=("decline",))
+    none = candidate([True] * 40, ["approve"] * 40)
+    assert not decide(none, champion([True] * 40), always).open
+    assert not decide(none, None, always).open
+    gone = replace(none, right=[], slices=[], unjudged="the rows are not there")
+    assert decide(gone, None, always).reason == "the rows are not there"

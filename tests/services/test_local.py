@@ -1,12 +1,14 @@
 """The local target: accepted above its threshold only, and always able to say what would have changed it."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
+from feature_checks.usecase import load_usecase
 from registry.records import Acceptance, Contribution, Deferred, ModelRef
 from services.errors import ConfigError, TargetFailed
-from services.reason_sentences import DEFERRING
+from services.reason_sentences import DEFERRING, NOTHING, reason_sentences
 from services.targets.local import InProcessModel, LocalTarget
 from services.targets.templates import load_templates
 from services.values import Answer, Declined
@@ -189,3 +191,12 @@ async def test_every_feature_of_a_learned_deferral_has_words():
     from flows.kinds.deferral import FALLING, RISING
 
     assert set(DEFERRING) >= RISING | FALLING
+
+
+def test_where_nothing_speaks_for_an_answer_its_reasons_say_so_and_never_stay_empty():
+    fraud = load_usecase("fraud", Path(__file__).parents[2] / "usecases")
+    against = [Contribution("spent", 50.0, -0.4), Contribution("terminal_risk_7d", 0.0, 0.0)]
+    assert reason_sentences(fraud, against) == NOTHING
+    assert reason_sentences(fraud, [*against, Contribution("night", 1.0, 0.1)]).startswith("it was made 1")
+    assert reason_sentences(fraud, []) == ""
+    assert reason_sentences(USECASE, [Contribution("a token", 1.0, -0.1)]) == ""

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.chain import GENESIS, from_line, to_line
+from services.errors import ConfigError
 from services.feedback import Truth
 from services.keys import utc_now
 from services.reviews import SAMPLED, ReviewItem, Wanted
@@ -214,3 +215,11 @@ def test_the_command_reads_reviews_and_decisions_and_says_it_in_words_json_and_a
     assert unchanged["usd_per_1000"]["mean"] == pytest.approx(2 / 3)
     other = CliRunner().invoke(build(), [*asked, "--tenant", "globex"])
     assert "Too few to say anything" in other.output
+
+
+def test_a_use_case_with_a_threshold_for_each_label_is_refused_rather_than_given_wrong_figures() -> None:
+    for asked in (["evaluate", "fraud", "--what-if"], ["evaluate", "fraud", "--what-if", "--json"]):
+        said = CliRunner().invoke(build(), asked)
+        assert said.exit_code != 0
+        assert isinstance(said.exception, ConfigError)
+        assert "`local.risk.by_label` gives approve, decline a threshold each" in str(said.exception)
