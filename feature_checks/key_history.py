@@ -55,6 +55,15 @@ class KeyHistory:
         """One event at this time has the positive label."""
         insort(self.positives, at)
 
+    def confirm(self, at: float, event: int) -> None:
+        """This event has the positive label, once however often that is said; one that was never counted, or
+        is forgotten, has none, so that there are never more labels than events."""
+        if not self.holds(at, event):
+            return
+        there = bisect_right(self.times, at) - bisect_left(self.times, at)
+        if bisect_right(self.positives, at) - bisect_left(self.positives, at) < there:
+            self.label(at)
+
     def forget(self, before: float) -> None:
         """Drop what no window reaches any more. Cheap when there is little to drop."""
         old = bisect_right(self.times, before)

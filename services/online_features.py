@@ -101,7 +101,8 @@ class OnlineFeatures:
         return replace(envelope, features=features), [AttemptRecord(NAME, "noted", text) for text in said]
 
     async def label(self, envelope_fields: Mapping[str, object], tenant: str, use_case: str) -> None:
-        """The event of these (redacted) fields has the positive label. Raises `StateUnavailable`."""
+        """The event of these (redacted) fields has the positive label. One that was not counted
+        has none, and a second time changes nothing. Raises `StateUnavailable`."""
         event = self.engine.event(envelope_fields)
 
         def change(held: list[KeyHistory | None]) -> list[KeyHistory]:
@@ -109,7 +110,7 @@ class OnlineFeatures:
                 history or self.engine.empty(key) for key, history in zip(self.engine.keys, held, strict=True)
             ]
             for history in known:
-                history.label(event.at)
+                history.confirm(event.at, event.id)
             return known
 
         names = [

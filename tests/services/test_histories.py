@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from feature_checks.key_history import KeyHistory
 from feature_checks.made_rows import make_rows, read_recipe
 from feature_checks.usecase import load_usecase
 from services.errors import StateUnavailable
-from services.online_features import HistoryStore, OnlineFeatures
+from services.online_features import HistoryStore, MemoryHistories, OnlineFeatures
 from services.state.redis_histories import RedisHistories
 from services.state.sqlite_histories import SqliteHistories
 from services.values import Envelope
@@ -124,6 +125,29 @@ async def test_a_month_replayed_one_by_one_gives_the_features_of_training(store:
     assert len(rows) > 1000
     assert table["terminal_risk_14d"].max() > 0
     assert np.abs(served - table.to_numpy()).max() <= 1e-9
+
+
+async def test_there_are_never_more_known_frauds_than_payments(tmp_path: Path) -> None:
+    """A payment that a client sends twice is judged twice; one that was not counted is judged, too."""
+    usecase, now = load_usecase("fraud", FOLDER), [1_795_900_000.0]
+    assert usecase.features is not None
+    online = OnlineFeatures(
+        usecase.features, MemoryHistories(), lambda: now[0], {"amount": (0.0, 1_000_000.0)}
+    )
+
+    def paid(number: int, amount: float = 50.0) -> Envelope:
+        at = datetime.fromtimestamp(now[0], UTC).isoformat()
+        fields = {"transaction_id": number, "at": at, "customer_id": "c", "terminal_id": 9, "amount": amount}
+        return Envelope("r", usecase.name, "bank", fields, frozenset(), "")
+
+    first, uncounted = paid(1), paid(2, amount=-5.0)
+    for one in (first, first, uncounted):
+        await online.enrich(one)
+        await online.label(one.fields, "bank", usecase.name)
+    now[0] += 8 * 86_400
+    later, _ = await online.enrich(paid(3))
+    assert later.features is not None
+    assert (later.features["terminal_risk_7d"], later.features["terminal_positives_21d"]) == (1.0, 1.0)
 
 
 async def test_a_store_that_is_away_is_said_to_be(tmp_path: Path) -> None:
