@@ -18,7 +18,7 @@ from feature_checks.splits import row_keys
 from feature_checks.suspects import first_of_each
 from feature_checks.usecase import UseCase
 from feature_checks.values import typed_columns
-from flows.curation_rules import Learned, Lesson, lessons
+from flows.curation_rules import Learned, Lesson, expiry, lessons
 from flows.defence import suspects
 from flows.errors import StepError
 from flows.labelled_decisions import read_decided, read_said
@@ -36,13 +36,17 @@ def curate(
     params: Params,
     root: Path | None = None,
     now: datetime | None = None,
+    keep_days: int | None = None,
 ) -> Snapshot:
-    """Make the snapshot of what the journal holds by now, and remove those whose retention is over.
+    """Make the snapshot of what the journal holds by now, having removed those whose retention is over.
 
-    The same journal, data and settings give the same folder. Raises `StepError` for a use case without
+    The same journal, data and settings give the same folder. `keep_days` is the retention of a use case that
+    says nothing of it. Raises `StepError` for a use case without
     `learning:` or local model, and `CheckFailed` where the kept rows do not pass the data gate.
     """
     now = now or datetime.now(UTC)
+    base_dir = snapshots_dir(usecase.name, root)
+    drop_expired(base_dir, now)  # whatever becomes of this one
     spec = usecase.learning
     if spec is None or usecase.local is None:
         missing = "learning" if spec is None else "local"
@@ -52,7 +56,7 @@ def curate(
         )
     said, broken = read_said(journal)
     decisions, counted = read_decided(journal, usecase, said)
-    learned = lessons(usecase, decisions, said, now)
+    learned = lessons(usecase, decisions, said, now, keep_days)
     base = load_labelled(usecase, which, default_cache_dir())
     left_out = dict(learned.left_out)
     rows = _table(learned, usecase)
@@ -77,11 +81,9 @@ def curate(
     kept = balanced(labels, weak, spec.max_per_label, params.seed)
     rows = _kept(rows, kept, left_out, "beyond max_per_label")
     _gate(rows, base, usecase)
-    quarantine = _quarantine(rows, held, learned, usecase)
+    quarantine = _quarantine(rows, held, learned, usecase, keep_days)
     notes = _notes(usecase, which, base, rows, quarantine, left_out)
     notes["journal"] = {**counted, "unusable_feedback_lines": broken, "labelled": len(decisions)}
-    base_dir = snapshots_dir(usecase.name, root)
-    drop_expired(base_dir, now)
     return write_snapshot(base_dir, rows, quarantine, notes, now.isoformat(timespec="seconds"))
 
 
@@ -160,14 +162,19 @@ def _gate(rows: "pd.DataFrame", base: LabelledData, usecase: UseCase) -> None:
 
 
 def _quarantine(
-    rows: "pd.DataFrame", held: "list[pd.DataFrame]", learned: Learned, usecase: UseCase
+    rows: "pd.DataFrame",
+    held: "list[pd.DataFrame]",
+    learned: Learned,
+    usecase: UseCase,
+    keep_days: int | None,
 ) -> "pd.DataFrame":
     import pandas as pd
 
+    until = [(one, expiry(usecase, one, keep_days)) for one in learned.disputed]
     disputed = [
         {**{n: one.fields.get(n) for n in usecase.input}, "tenant": one.tenant, "decision_id": one.id,
-         "why": "dispute: people differ on its label"}
-        for one in learned.disputed
+         "expires_at": end.isoformat() if end else None, "why": "dispute: people differ on its label"}
+        for one, end in until
     ]  # fmt: skip
     columns = [*usecase.input, usecase.label, *EXTRA, "expires_at", "why"]
     parts = [*held, pd.DataFrame(disputed, columns=columns)] if disputed else held

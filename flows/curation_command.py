@@ -26,7 +26,10 @@ def run(name: str, data: Literal["auto", "sample", "full"], as_json: bool) -> No
         which, reason = choose_data(usecase, default_cache_dir())
         say.print(f"Data: {reason}", soft_wrap=True)
     say.print("Reading the journal, and judging each label by models that did not see it ...")
-    snapshot = curate(usecase, which, RegistrySettings().home / "journal", read_params())
+    settings = RegistrySettings()
+    snapshot = curate(
+        usecase, which, settings.home / "journal", read_params(), keep_days=settings.retention_days
+    )
     version = add_version(snapshot.folder)
     asked = ask_people(usecase, snapshot)
     if as_json:

@@ -72,16 +72,21 @@ class Learned:
 
 
 def lessons(
-    usecase: UseCase, decisions: Iterable[Decided], said: Mapping[Key, Sequence[Said]], now: datetime
+    usecase: UseCase,
+    decisions: Iterable[Decided],
+    said: Mapping[Key, Sequence[Said]],
+    now: datetime,
+    keep_days: int | None = None,
 ) -> Learned:
-    """Apply consent, tags, age, retention and agreement. `said` is in the order of time."""
+    """Apply consent, tags, age, retention and agreement. `said` is in the order of time; `keep_days` holds
+    where the use case has no `retention:`."""
     found: list[Lesson] = []
     left_out: Counter[str] = Counter()
     disputed: list[Decided] = []
     for decision in decisions:
         words = said.get((decision.tenant, decision.id), ())
         words = [word for word in words if word.settles] or words
-        taken = _taught(usecase, decision, words, now)
+        taken = _taught(usecase, decision, words, now, keep_days)
         if isinstance(taken, Lesson):
             found.append(taken)
             continue
@@ -94,7 +99,9 @@ def lessons(
 DISPUTED = "people differ on its label"
 
 
-def _taught(usecase: UseCase, decision: Decided, words: Sequence[Said], now: datetime) -> Lesson | str:
+def _taught(
+    usecase: UseCase, decision: Decided, words: Sequence[Said], now: datetime, keep_days: int | None
+) -> Lesson | str:
     spec = usecase.learning
     if spec is None or decision.purpose not in spec.purposes:
         return "no consent: its purpose is not one that may be learned from"
@@ -103,7 +110,7 @@ def _taught(usecase: UseCase, decision: Decided, words: Sequence[Said], now: dat
     made = datetime.fromisoformat(decision.at)
     if made + timedelta(days=spec.max_age_days) <= now:
         return "older than max_age_days"
-    expires = _expiry(usecase, decision.tags, made)
+    expires = expiry(usecase, decision, keep_days)
     if expires is not None and expires <= now:
         return "its retention is over"
     label, who, weak = _label(decision, words, usecase.review.agreement, spec.cloud_labels)
@@ -129,11 +136,13 @@ def _label(
         if from_cloud and cloud_labels and decision.answered is not None:
             return decision.answered, "cloud", True
         return None, "nobody said what is right", False
-    votes = Counter(word.label for word in {word.source: word for word in words}.values() if word.label)
+    newest = {word.source: word for word in words}.values()
+    votes = Counter(word.label for word in newest if word.label)
     if not votes:
         return None, "it was wrong, and nobody said what is right", False
     (label, most), *others = votes.most_common()
-    if others and others[0][1] == most:
+    wrong = sum(word.label is None for word in newest) if label == decision.answered else 0
+    if wrong >= most or (others and others[0][1] == most):
         return None, DISPUTED, False
     if most < agreement:
         return None, "fewer people than review.agreement asks for said so", False
@@ -141,11 +150,11 @@ def _label(
     return label, source, decision.route == "local" and label == decision.answered
 
 
-def _expiry(usecase: UseCase, tags: frozenset[str], made: datetime) -> datetime | None:
-    """The shortest time of all the tags counts, as in the journal."""
-    if usecase.retention is None:
-        return None
-    days = [n for tag, n in usecase.retention.by_tag.items() if tag in tags]
-    if usecase.retention.default_days is not None:
-        days.append(usecase.retention.default_days)
-    return made + timedelta(days=min(days)) if days else None
+def expiry(usecase: UseCase, decision: Decided, keep_days: int | None) -> datetime | None:
+    """When its contents must be gone. The shortest time of all the tags counts, as in the journal."""
+    rule = usecase.retention
+    days = [n for tag, n in rule.by_tag.items() if tag in decision.tags] if rule else []
+    default = rule.default_days if rule else keep_days
+    if default is not None:
+        days.append(default)
+    return datetime.fromisoformat(decision.at) + timedelta(days=min(days)) if days else None

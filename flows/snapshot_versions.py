@@ -38,11 +38,12 @@ def forget_version(folder: Path) -> None:
     note, project = _note(folder), _project(folder)
     if project is None or not note.is_file():
         return
-    mine = _objects(note, project)
+    mine = _objects(note, project)  # what lists the others comes last: killed anywhere, the next run finishes
     others = [other for other in folder.parent.glob("*.dvc") if other != note]
     kept = {held for other in others for held in _objects(other, project)}
-    for held in mine - kept:
-        held.unlink(missing_ok=True)
+    for held in mine:
+        if held not in kept:
+            held.unlink(missing_ok=True)
     note.unlink()
 
 
@@ -60,15 +61,15 @@ def _content(note: Path) -> str:
     return str(read["outs"][0]["md5"])
 
 
-def _objects(note: Path, project: Path) -> set[Path]:
-    """Files of the cache that hold the content that `note` names."""
+def _objects(note: Path, project: Path) -> list[Path]:
+    """Files of the cache that hold the content that `note` names; last the one that lists them."""
     cache = project / ".dvc" / "cache" / "files" / "md5"
     try:
         listed = _place(cache, _content(note))
         inside: list[dict[str, str]] = json.loads(listed.read_text(encoding="utf-8"))
     except (OSError, ValueError, LookupError, TypeError):
-        return set()
-    return {listed, *(_place(cache, one["md5"]) for one in inside)}
+        return []
+    return [*(_place(cache, one["md5"]) for one in inside), listed]
 
 
 def _place(cache: Path, md5: str) -> Path:

@@ -9,20 +9,22 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.errors import StepError
 from flows.snapshot_versions import forget_version
-from flows.steps.files import fresh, write_json
+from flows.steps.files import build_dir, fresh, locked, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
 ROWS, QUARANTINE, NOTES = "rows.parquet", "quarantine.parquet", "snapshot.json"
+_ABANDONED = timedelta(hours=1)
 EXTRA = ("source", "tenant", "weak", "weight", "decision_id", "said_at")
 """Columns beside the use case's inputs and its label."""
 
@@ -102,13 +104,32 @@ def newest_snapshot(base: Path, now: datetime) -> Snapshot | None:
     return max(found, key=lambda one: str(one.notes["made_at"]), default=None)
 
 
-def drop_expired(base: Path, now: datetime) -> int:
-    """Remove snapshots that hold rows whose retention is over; returns how many."""
+def drop_expired(base: Path, now: datetime, build_root: Path | None = None) -> int:
+    """Remove snapshots that hold rows whose retention is over, with what DVC and trainings hold of them, and
+    those that cannot say when it is; returns how many. Killed anywhere, the next run finishes."""
+    for left in base.glob(".*/"):  # what a killed curation was writing
+        if datetime.fromtimestamp(left.stat().st_mtime, UTC) + _ABANDONED < now:
+            shutil.rmtree(left)
     gone = 0
-    for file in base.glob(f"*/{NOTES}"):
-        until = json.loads(file.read_text(encoding="utf-8")).get("keep_until")
-        if until is not None and datetime.fromisoformat(until) <= now:
-            shutil.rmtree(file.parent)
-            forget_version(file.parent)
+    for notes in base.glob(f"[!.]*/{NOTES}"):
+        folder, until = notes.parent, _keep_until(notes)
+        if until is None or until > now:
+            continue
+        with suppress(StepError):  # one that is being trained on goes the next time
+            for build in build_dir(base.name, "x", build_root).parent.glob(f"*-{folder.name[:12]}"):
+                with locked(build):
+                    shutil.rmtree(build)
+            forget_version(folder)
+            for file in (ROWS, QUARANTINE):
+                (folder / file).unlink(missing_ok=True)
+            shutil.rmtree(folder)  # the notes, by which it is found, last
             gone += 1
     return gone
+
+
+def _keep_until(notes: Path) -> datetime | None:
+    try:
+        until = json.loads(notes.read_text(encoding="utf-8")).get("keep_until")
+        return None if until is None else datetime.fromisoformat(until)
+    except (ValueError, AttributeError, TypeError):  # a damaged file
+        return datetime.min.replace(tzinfo=UTC)

@@ -8,7 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class RegistrySettings(BaseSettings):
-    """Read from `SWITCHYARD_HOME`, `…_TRUST`, `…_BUNDLE`, `…_MLFLOW_TRACKING_URI` and `…_SIGNING…`.
+    """Read from `SWITCHYARD_HOME`, `…_TRUST`, `…_BUNDLE`, `…_MLFLOW_TRACKING_URI`,
+    `…_RETENTION_DAYS` and `…_SIGNING…`.
 
     `home` holds all state and is made absolute, so that a later change of directory moves nothing.
     The tracking URI may hold a password, and is therefore kept out of repr and errors.
@@ -22,6 +23,7 @@ class RegistrySettings(BaseSettings):
     trust: Path = Field(default=Path(__file__).parent / "trust.yaml", validate_default=True)
     bundle: Path = Path(__file__).parent.parent / "bundle"  # models inside a bento; see bundles.py
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)
+    retention_days: int | None = Field(default=None, ge=1)  # of use cases that do not say; None: kept
     signing: Literal["key", "certificate", "keyless"] = "key"
     signing_key: Path | None = None  # of the certificate
     signing_certificate: Path | None = None

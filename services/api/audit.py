@@ -119,6 +119,6 @@ def _query(request: Request, known: tuple[str, ...]) -> dict[str, str]:
 
 
 def _limit(given: str) -> int:
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST):
+    if not (given.isascii() and given.isdigit() and len(given) < 10 and 1 <= int(given) <= MOST):
         raise InputError("limit", f"limit: expected a whole number from 1 to {MOST}")
     return int(given)

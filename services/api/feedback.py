@@ -33,7 +33,15 @@ async def give(request: Request, runtime: Runtime) -> Response:
     refuse_unknown("body", given, ("id", *VERDICTS))
     caller = request.known_caller
     decision_id = text("id", given.get("id"), 1, 64)
-    await _not_too_many(runtime, caller)
+    turns = runtime.feedback.turns
+    # In turn: what is said at the same moment would not see each other, and count for less than it is.
+    async with turns.of("key", caller.tenant, caller.key_id):
+        await _not_too_many(runtime, caller)
+        async with turns.of("decision", caller.tenant, decision_id):
+            return await _take(runtime, caller, decision_id, given)
+
+
+async def _take(runtime: Runtime, caller: Caller, decision_id: str, given: Mapping[str, Any]) -> Response:
     record = (await _decision(runtime, decision_id, caller)).record
     served = runtime.pipeline.use_cases.get(record["use_case"])
     if served is None:

@@ -1,6 +1,8 @@
 """Feedback by decision and by the key that sent it, in SQLite or PostgreSQL."""
 
+import asyncio
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from sqlalchemy import func, select
 
@@ -22,11 +24,26 @@ class Given:
     at: str
 
 
+class Turns:
+    """A lock for each name, kept while somebody holds it or waits for it. Of this process alone."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, *name: str) -> asyncio.Lock:
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        return lock
+
+
 class FeedbackStore:
-    """Every method raises `StateUnavailable` while the database cannot be reached."""
+    """Every method raises `StateUnavailable` while the database cannot be reached. `turns`: whoever asks
+    first and adds then holds that of the key and of the decision meanwhile."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.turns = Turns()
 
     def of(self, decision_id: str, tenant: str) -> list[Truth]:
         """All that was said of one decision."""

@@ -95,6 +95,37 @@ def test_consent_tags_age_and_retention_keep_rows_out(make: Make, place: Path) -
     assert len(again.rows) == 0
 
 
+def test_retention_of_the_deployment_and_of_disputed_rows_ends_a_snapshot(make: Make, place: Path) -> None:
+    """What is held back is kept no longer than what is learned."""
+    usecase, traffic = make()
+    made = traffic.decided(text(1, "lost"), None)
+    traffic.said(made, "r1", "lost")
+    traffic.said(made, "r2", "late")
+    found = snapshot(usecase, place, keep_days=30)
+    assert found.notes["quarantine"]["checks"] == {"dispute": 1}
+    assert found.notes["keep_until"] is not None
+    later = datetime.now(UTC) + timedelta(days=31)
+    assert len(snapshot(usecase, place, keep_days=30, now=later).rows) == 0
+    assert not found.folder.exists()
+
+
+def test_what_killed_runs_leave_and_what_was_trained_on_goes_with_retention(make: Make, place: Path) -> None:
+    """Also where no new snapshot can be made, and where one cannot say when it ends."""
+    usecase, traffic = make(retention={"default_days": 30})
+    traffic.said(traffic.decided(text(1, "lost"), None), "r1", "lost")
+    found = snapshot(usecase, place)
+    half, torn = found.folder.with_name(".0"), found.folder.with_name("1")
+    build = place / "build" / "parcels" / f"sample-{found.digest[:12]}"
+    other = place / "build" / "parcels" / "sample"
+    for folder in (half, torn, build, other):
+        folder.mkdir(parents=True)
+    (torn / "snapshot.json").write_text("{")
+    silent = usecase.model_copy(update={"learning": None})
+    with pytest.raises(StepError, match="has no `learning:`"):
+        snapshot(silent, place, now=datetime.now(UTC) + timedelta(days=31))
+    assert [one.exists() for one in (found.folder, half, torn, build, other)] == [False] * 4 + [True]
+
+
 def test_people_who_differ_teach_nothing_and_their_case_is_quarantined(make: Make, place: Path) -> None:
     usecase, traffic = make()
     made = traffic.decided(text(1, "lost"), None)
@@ -102,6 +133,19 @@ def test_people_who_differ_teach_nothing_and_their_case_is_quarantined(make: Mak
     traffic.said(made, "r2", "late")
     found = snapshot(usecase, place)
     assert found.notes["quarantine"] == {"rows": 1, "checks": {"dispute": 1}}
+    traffic.said(made, "r3", "late")
+    assert snapshot(usecase, place).rows["kind"].tolist() == ["late"]
+
+
+def test_who_says_only_that_it_was_wrong_differs_from_who_confirms(make: Make, place: Path) -> None:
+    """A reviewer without a better label is heard as well."""
+    usecase, traffic = make()
+    made = traffic.decided(text(1, "lost"), "lost", route="local")
+    traffic.said(made, "r1", None)
+    traffic.said(made, "caller", "lost")
+    found = snapshot(usecase, place)
+    assert (len(found.rows), found.notes["quarantine"]["checks"]) == (0, {"dispute": 1})
+    traffic.said(made, "r2", "late")
     traffic.said(made, "r3", "late")
     assert snapshot(usecase, place).rows["kind"].tolist() == ["late"]
 

@@ -64,6 +64,21 @@ async def test_a_contradiction_is_refused_and_the_first_word_stands(app: Served)
     assert len(recorded(app)) == 1
 
 
+async def test_what_is_said_at_the_same_moment_contradicts_too(app: Served) -> None:
+    made, labels = (await app.decide()).json(), app.predictor.labels[:4]
+    said = (give(app, app.key("caller"), id=made["id"], label=label) for label in labels)
+    answers = await asyncio.gather(*said)
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+    assert len(recorded(app)) == 1
+
+
+async def test_a_key_that_says_everything_at_once_gets_no_more_through(app: Served) -> None:
+    made = [(await app.decide(f"Where is card {'abcdefgh'[n]}?")).json()["id"] for n in range(8)]
+    answers = await asyncio.gather(*(give(app, id=one, correct=False) for one in made))
+    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 3
+    assert len(recorded(app)) == 5
+
+
 async def test_a_foreign_decision_does_not_exist(app: Served) -> None:
     """The same words as for an id that nobody has."""
     made = (await app.decide()).json()

@@ -128,6 +128,17 @@ async def test_the_queue_is_bounded_and_says_what_it_dropped(app: Served) -> Non
     assert 'switchyard_reviews_enqueued_total{use_case="support",what="dropped"} 2.0' in page
 
 
+@pytest.mark.parametrize("limit", ["0000000991", "000000001" + "0" * 30, "0", "101", "x"])
+async def test_a_limit_out_of_bounds_is_refused_however_it_is_written(app: Served, limit: str) -> None:
+    assert "from 1 to 100" in error_of(await listed(app, query=f"?limit={limit}"), 422)
+
+
+async def test_a_name_that_no_database_takes_is_refused_before_it_is_asked(app: Served) -> None:
+    assert "no name has" in error_of(await listed(app, query="?use_case=%00"), 422)
+    assert "no name has" in error_of(await say(app, "next", take=True, use_case="\0"), 422)
+    error_of(await say(app, "%00", take=True), 404)
+
+
 async def test_reviews_are_for_reviewers_of_the_same_tenant(app: Served) -> None:
     """A foreign review does not exist; another role may not even look."""
     made = await queued(app)
