@@ -35,10 +35,11 @@ def exact_key(value: object) -> object:
 
 
 def loose_key(value: object) -> object:
-    """Like `exact_key`, and blind to case and to the number of spaces."""
+    """Like `exact_key`, and blind to case, to the number of spaces and to characters that nobody sees."""
     if not isinstance(value, str):
         return value
-    return _SPACES.sub(" ", unicodedata.normalize("NFKC", value)).strip().casefold()
+    seen = value if value.isascii() else "".join(c for c in value if unicodedata.category(c) != "Cf")
+    return _SPACES.sub(" ", unicodedata.normalize("NFKC", seen)).strip().casefold()
 
 
 def row_keys(frame: "pd.DataFrame", fields: Sequence[str], loose: bool = True) -> "pd.Series[str]":

@@ -233,6 +233,15 @@ def test_repeats_and_rows_that_models_are_tested_on_stay_out(make: Make, place: 
     assert sum(found.notes["left_out"].values()) == 2
 
 
+def test_characters_that_nobody_sees_make_no_other_message(make: Make, place: Path) -> None:
+    """A key for each copy of a lie: the flood is one row."""
+    usecase, traffic = make()
+    for n in range(8):
+        hidden = "caller" + "\u200b" * n + "\u00ad says it is here"
+        traffic.said(traffic.decided({"text": hidden}, None), f"r{n}", "late")
+    assert snapshot(usecase, place).notes["left_out"] == {"repeats a row that is there already": 7}
+
+
 def test_the_same_journal_gives_the_same_snapshot_and_more_of_it_another(make: Make, place: Path) -> None:
     usecase, traffic = make()
     for n in range(6):
