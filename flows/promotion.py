@@ -21,10 +21,11 @@ from registry.model_schema import broken_promises
 from registry.moves import moved
 from registry.packages import VerifiedPackage
 from registry.placing import PackageSource, placed_package
+from registry.promise import Promise, promises
 from registry.promoting import open_freeze
 from registry.promotion import Candidate, Champion, PromotionDecision, PromotionPolicy, decide
 from registry.records import ModelRef
-from registry.runtimes import Predictor, open_predictor
+from registry.runtimes import Predictor, judged, open_predictor
 from registry.settings import RegistrySettings
 from registry.trust import stage_of
 from registry.trust_files import keys_for, read_trust
@@ -68,9 +69,10 @@ def judge(
         builds = [build_dir(usecase.name, which) for which in DATA]
     needed = champion is not None or usecase.promotion.always_judged
     rows = _rows(said.rows, usecase, builds) if needed else None
+    right, promised = ([], ()) if rows is None else _judged(package, rows)
     candidate = Candidate(
         labels=package.manifest.labels,
-        right=[] if rows is None else _right(open_predictor(package), rows),
+        right=right,
         slices=[] if rows is None else rows.truth,
         data_checks_passed=said.data_checks_passed,
         barred=_barred(package, alias, settings),
@@ -80,11 +82,11 @@ def judge(
         broken=_broken(package, champion, settings),
         # A promotion that died before MLflow heard of it is done again by the same command.
         unled=None if leading.digest == package.digest else leading.unknown,
+        promised=promised,
     )
     leads = None
     if champion is not None:
-        right = [] if rows is None else _right(champion.predictor, rows)
-        leads = Champion(champion.labels, right)
+        leads = Champion(champion.labels, [] if rows is None else _right(champion.predictor, rows))
     asked = usecase.promotion.model_dump()
     asked["freeze"] = open_freeze(usecase.name, settings) or asked["freeze"]
     decision = decide(candidate, leads, PromotionPolicy(**asked))
@@ -189,6 +191,15 @@ def _unjudged(usecase: UseCase, sha256: str) -> str:
 def _barred(package: VerifiedPackage, alias: str, settings: RegistrySettings) -> str | None:
     keys = keys_for(settings, stage_of(alias))
     return next((key.barred for key in keys if key.key_id == package.key_id), "is not known")
+
+
+def _judged(package: VerifiedPackage, rows: JudgedRows) -> tuple[list[bool], tuple[Promise, ...]]:
+    """Which rows its best guess is right on, and what its acceptance rule would let through of them."""
+    predictor = open_predictor(package)
+    probabilities, confidences = judged(predictor, rows.inputs)
+    answers = [predictor.labels[int(best)] for best in probabilities.argmax(axis=1)]
+    right = [answer == label for answer, label in zip(answers, rows.truth, strict=True)]
+    return right, promises(package.manifest.acceptance, answers, confidences.tolist(), right)
 
 
 def _right(predictor: Predictor, rows: JudgedRows) -> list[bool]:

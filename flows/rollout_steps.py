@@ -1,7 +1,8 @@
 """One step of the controller, as the flow, the command and the workflow share it: judge, move, make champion.
 
-A rollout that was promoted is served by every worker at once. Its version becomes champion here, through the
-gate of promotion like any other; where the gate is shut, the reason is told and a person decides.
+Before a model's candidate serves everybody, the gate of promotion is asked; where it is shut, the rollout
+pauses and a person decides. What was promoted is served by every worker at once, and becomes champion here,
+through the gate like any other version; where that is shut by now, the reason is told.
 """
 
 import time
@@ -13,22 +14,24 @@ from registry.errors import RegistryError
 from registry.placing import CHAMPION, placed_ref
 from registry.rollout import Rollout, State
 from registry.rollout_store import Rollouts, RolloutSettings
-from registry.rollout_tick import Ticked, tick
+from registry.rollout_tick import Barred, Ticked, tick
 
 Lead = Callable[[Rollout], str | None]
 """Makes a promoted candidate champion; a line that says what came of it, None where nothing is to be done."""
 
 
-def one_tick(by: str, lead: Lead | None = None) -> tuple[list[Ticked], dict[str, str]]:
+def one_tick(
+    by: str, lead: Lead | None = None, barred: Barred | None = None
+) -> tuple[list[Ticked], dict[str, str]]:
     """Every rollout that lives, judged and moved once, and component -> what came of a promoted one's lead.
 
     May be repeated at any point where it was killed. Raises `RolloutsUnavailable`.
     """
-    lead = lead or make_champion
+    lead, barred = lead or make_champion, barred or why_barred
     with Rollouts(RolloutSettings().rollouts) as kept:
         if not kept.database.made:
             return [], {}
-        done = tick(kept, by=by, at_s=time.time())
+        done = tick(kept, by=by, at_s=time.time(), barred=barred)
         promoted = [rollout for rollout in kept.served() if rollout.state is State.PROMOTED]
     led = {rollout.component: said for rollout in promoted if (said := lead(rollout)) is not None}
     return done, led
@@ -48,6 +51,21 @@ def _waits_to_lead(rollout: Rollout) -> bool:
         return part == "local" and _champion(usecase) == rollout.stable
     except (RegistryError, FeatureCheckError):
         return False
+
+
+def why_barred(rollout: Rollout) -> str | None:
+    """Why the gate would not let the candidate lead; None where it would, and for what is no model."""
+    usecase, _, part = rollout.component.partition("/")
+    if part != "local":
+        return None
+    from flows.promotion_commands import look
+
+    advice = f"see `switchyard registry gate {usecase} --version {rollout.candidate}`"
+    try:
+        _, decision, _ = look(usecase, int(rollout.candidate), None, CHAMPION)
+    except (RegistryError, FlowError, FeatureCheckError) as error:
+        return f"the gate cannot be asked: {error}"
+    return None if decision.open else f"the gate is shut: {decision.reason}; {advice}"
 
 
 def make_champion(rollout: Rollout) -> str | None:

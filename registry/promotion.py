@@ -9,6 +9,8 @@ side. A candidate that loses no row at all needs no bound.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from registry.promise import Promise, refuted
+
 
 @dataclass(frozen=True, slots=True)
 class PromotionPolicy:
@@ -29,7 +31,7 @@ class Candidate:
     that, `unjudged` why there are no rows (`right` and `slices` are empty then), `contract_tests` what the
     report in the package says: the names of those that failed, or None when it has no report. `broken` is
     what consumers of the champion would miss, or None where a schema is not known. `unled` says why there
-    should be a champion, where none is known."""
+    should be a champion, where none is known. `promised` is what its acceptance rule lets through."""
 
     labels: tuple[str, ...]
     right: Sequence[bool]
@@ -41,6 +43,7 @@ class Candidate:
     unjudged: str | None = None
     broken: tuple[str, ...] | None = None
     unled: str | None = None
+    promised: tuple[Promise, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def decide(candidate: Candidate, champion: Champion | None, policy: PromotionPol
     ]  # fmt: skip
     if champion is None:
         if policy.always_judged:
-            gates.append(_answered(candidate, policy))
+            gates += [_answered(candidate, policy), _promise(candidate, policy)]
         said = candidate.unled or "there is no verified champion to compare with"
         return PromotionDecision((*gates, Gate("champion", candidate.unled is None, said)))
     lost = sorted(set(champion.labels) - set(candidate.labels))
@@ -97,7 +100,11 @@ def decide(candidate: Candidate, champion: Champion | None, policy: PromotionPol
     gates.append(_schema(candidate.broken))
     if candidate.unjudged is not None:
         return PromotionDecision((*gates, Gate("rows", False, candidate.unjudged)))
-    gates += [_slices(candidate, champion, policy), _whole(candidate.right, champion.right, policy)]
+    gates += [
+        _promise(candidate, policy),
+        _slices(candidate, champion, policy),
+        _whole(candidate.right, champion.right, policy),
+    ]
     return PromotionDecision(tuple(gates))
 
 
@@ -116,6 +123,13 @@ def _schema(broken: tuple[str, ...] | None) -> Gate:
     return Gate(
         "schema", not broken, lost if broken else "what consumers of the champion read is still there"
     )
+
+
+def _promise(candidate: Candidate, policy: PromotionPolicy) -> Gate:
+    """What is served is what the acceptance rule lets through, not every best guess."""
+    broken = refuted(candidate.promised, policy.confidence)
+    said = "; ".join(one.said for one in broken or candidate.promised)
+    return Gate("promise", not broken, said or "no row was judged, so its promise was not looked at")
 
 
 def _answered(candidate: Candidate, policy: PromotionPolicy) -> Gate:

@@ -199,7 +199,8 @@ def _change(rollout: Rollout, asked: Move) -> dict[str, Any] | None:
         return None
     if asked is Move.RESUME and rollout.state in (State.SHADOW, State.CANARY):
         return None
-    if rollout.ended:
+    taken_back = asked is Move.ABORT and rollout.state is State.PROMOTED
+    if rollout.ended and not taken_back:
         raise RolloutRefused(
             f"{asked}: the rollout of {rollout.component} has ended ({rollout.state}); start anew"
         )

@@ -96,7 +96,8 @@ def resume(component: ComponentName, reason: Reason = "resumed by hand", as_json
 
 
 def abort(component: ComponentName, reason: Reason = "aborted by hand", as_json: Json = False) -> None:
-    """End it at once: everybody is stable's again. May be repeated.
+    """End it at once: everybody is stable's again. May be repeated, and takes back what was promoted, too:
+    a version that became champion meanwhile leads until another is promoted.
 
     \b
     Example: switchyard rollout abort support/local --reason "complaints"

@@ -4,16 +4,19 @@ Idempotent, and any number may run: a move is written only onto the revision tha
 that dies in the middle leaves the rollout before its move or after it, so that the next tick goes on.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from registry.rollout import Record, Rollout
+from registry.rollout import Record, Rollout, State
 from registry.rollout_evidence import Period, Rate
 from registry.rollout_moves import follow
-from registry.rollout_rule import Verdict, judge
+from registry.rollout_rule import Outcome, Verdict, judge
 from registry.rollout_store import Rollouts
 from registry.rollout_tallies import RolloutTallies
+
+MAX_REASON = 500  # of a record
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,15 @@ class Ticked:
         }
 
 
-def tick(kept: Rollouts, *, by: str, at_s: float) -> list[Ticked]:
+Barred = Callable[[Rollout], str | None]
+"""Why this rollout's candidate may not serve everybody, whatever its numbers; None where it may."""
+
+
+def tick(kept: Rollouts, *, by: str, at_s: float, barred: Barred = lambda _: None) -> list[Ticked]:
     """Judge and move all that live, by component. `at_s` in seconds since 1970.
+
+    Before a candidate gets every request, and before it is promoted, `barred` is asked: where it says why
+    not, the rollout pauses, and a person decides.
 
     A controller whose clock is behind waits longer; one whose clock is ahead can only pause sooner, since
     workers measure themselves when a step's first seconds are over. Raises `RolloutsUnavailable`.
@@ -69,6 +79,10 @@ def tick(kept: Rollouts, *, by: str, at_s: float) -> list[Ticked]:
             next_percent=rollout.next_percent,
             earlier=tallies.earlier(rollout),
         )
+        last = rollout.state is State.CANARY and rollout.next_percent >= 100
+        if last and verdict.outcome is Outcome.ADVANCE and (why := barred(rollout)) is not None:
+            reason = f"its numbers are good, and it may not serve everybody: {why}"
+            verdict = replace(verdict, outcome=Outcome.PAUSE, reason=reason[:MAX_REASON])
         record = follow(kept, rollout, verdict, by=by, at_s=at_s)
         if record is not None:
             tallies.forget(rollout.id, rollout.step_id)

@@ -73,7 +73,7 @@ def test_the_gate_explains_a_worse_an_equal_and_a_better_candidate_and_changes_n
     assert (equal["open"], equal["champion"]["version"], shut(equal)) == (True, 1, [])
     assert "0 better and 0 worse" in equal["reason"]
     worse = said("gate", "parcels", "--version", "3", code=1)
-    assert (worse["open"], shut(worse)) == (False, ["accuracy"])
+    assert (worse["open"], shut(worse)) == (False, ["promise", "accuracy"])
     assert "of accuracy, allowed is 0.02" in run("gate", "parcels", "--version", "3").output
     assert (held.aliases, kinds()) == ({"champion": 1}, before)
 
@@ -121,7 +121,7 @@ def test_promote_refuses_unless_the_gate_is_open_and_says_so_in_the_log(held: Sh
     last = read_log(RegistrySettings())[-1]
     assert (last.kind, last.body["version"], last.body["alias"]) == ("refusal", 3, "canary")
     assert last.body["by"].startswith("operator ")
-    assert held.tags[3]["gate.canary"].startswith("shut: of ")
+    assert held.tags[3]["gate.canary"].startswith("shut: ")
 
 
 def test_an_open_gate_lets_canary_and_then_champion_move_and_both_are_placed(held: Shelf) -> None:
@@ -153,7 +153,7 @@ def test_an_override_needs_a_reason_and_is_kept_with_the_gates_and_who(held: She
     last = read_log(RegistrySettings())[-1]
     assert (last.kind, last.body["reason"]) == ("override", "regulator asks")
     assert last.body["by"].startswith("operator ")
-    assert {gate["name"] for gate in last.body["gates"] if not gate["passed"]} == {"accuracy"}
+    assert {gate["name"] for gate in last.body["gates"] if not gate["passed"]} == {"promise", "accuracy"}
     assert load_placed(NAME, "champion", RegistrySettings()).ref.version == 3
     assert "regulator asks" in run("log").output
 
@@ -331,6 +331,6 @@ def test_a_revoked_champion_is_replaced_by_what_serves_instead_as_the_measure(he
     said("promote", "parcels", "--version", "2", "--to", "champion")
     assert run("revoke", "--model", NAME, "--reason", "wrong labels").exit_code == 0
     found = said("gate", "parcels", "--version", "3", code=1)
-    assert (found["champion"]["version"], shut(found)) == (1, ["accuracy"])
+    assert (found["champion"]["version"], shut(found)) == (1, ["promise", "accuracy"])
     with pytest.raises(PackageRefused):
         place_here(NAME, "champion", RegistrySettings(), held)

@@ -33,7 +33,10 @@ def test_a_worse_version_is_registered_without_an_alias_and_says_why(
     worsened(built)
     found = publish(built, parcels, shelf)
     assert (found["version"], found["champion"]) == (2, False)
-    assert "of accuracy, allowed is 0.02" in found["reason"]
+    assert "accepted answers are wrong, promised is" in found["reason"]
+    assert "of accuracy, allowed is 0.02" in next(
+        g["said"] for g in found["gates"] if g["name"] == "accuracy"
+    )
     kinds = [(entry.kind, entry.body["version"]) for entry in read_log(RegistrySettings())]
     assert kinds == [("promotion", 1), ("refusal", 2)]
     assert shelf.aliases == {"champion": 1}

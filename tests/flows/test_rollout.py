@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.rollout_steps import make_champion, one_tick, what_waits
+from flows.rollout_steps import make_champion, one_tick, what_waits, why_barred
 from registry import rollout_tick
 from registry.rollout import Move, Rollout, State, move, started
 from registry.rollout_evidence import Rate, Side
@@ -47,6 +47,20 @@ def count(kept: Rollouts, rollout: Rollout, stable: Rate, candidate: Rate) -> No
     RolloutTallies(kept.database).write("w", Counted(tuple(tallies)))
 
 
+def never(rollout: Rollout) -> str | None:
+    return None
+
+
+def test_a_candidate_whose_gate_is_shut_never_serves_everybody_by_itself(tmp_path: Path) -> None:
+    """Good numbers lead to a pause that says why; a person may still go on."""
+    rollout = canary(tmp_path, Rate(3000, 3), Rate(3000, 3))
+    (done,), _ = one_tick("a controller", barred=lambda one: f"version {one.candidate} is worse")
+    assert done.record is not None
+    assert (done.record.after, done.record.weight_percent) == (State.PAUSED, rollout.weight_percent)
+    assert f"version {rollout.candidate} is worse" in done.record.reason
+    assert "cannot be asked" in str(why_barred(rollout))  # there is no use case `desk`
+
+
 def test_nothing_is_made_where_there_is_no_rollout(tmp_path: Path) -> None:
     assert one_tick("a controller") == ([], {})
     assert list(tmp_path.iterdir()) == []
@@ -81,11 +95,11 @@ def test_a_promoted_candidate_is_led_again_until_it_leads(tmp_path: Path) -> Non
         asked.append(one.candidate)
         return "is champion" if len(asked) > 1 else None
 
-    one_tick("a controller", lead)
+    one_tick("a controller", lead, never)
     with Rollouts(tmp_path / "rollouts.db") as kept:
         count(kept, kept.latest("desk/local"), Rate(), Rate(100, 0))
-    assert one_tick("a controller", lead)[1] == {}
-    assert one_tick("a controller", lead) == ([], {"desk/local": "is champion"})
+    assert one_tick("a controller", lead, never)[1] == {}
+    assert one_tick("a controller", lead, never) == ([], {"desk/local": "is champion"})
     assert asked == [rollout.candidate] * 2
 
 
@@ -94,10 +108,10 @@ def test_there_is_something_to_judge_while_a_rollout_lives_and_not_for_ever_afte
     assert what_waits() == (False, False)
     canary(tmp_path, Rate(3000, 3), Rate(3000, 3))
     assert what_waits() == (True, False)
-    one_tick("a controller", lambda rollout: None)
+    one_tick("a controller", lambda rollout: None, never)
     with Rollouts(tmp_path / "rollouts.db") as kept:
         count(kept, kept.latest("desk/local"), Rate(), Rate(100, 0))
-    one_tick("a controller", lambda rollout: None)
+    one_tick("a controller", lambda rollout: None, never)
     with Rollouts(tmp_path / "rollouts.db") as kept:
         assert kept.latest("desk/local").state is State.PROMOTED
     assert what_waits() == (False, False)  # there is no use case `desk`

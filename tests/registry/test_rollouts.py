@@ -115,6 +115,14 @@ def test_an_end_takes_all_traffic_away_and_a_pause_leaves_it_where_it_is(end: Mo
         assert not moved(before, end).shadowing
 
 
+def test_what_was_promoted_may_be_taken_back_at_once_and_by_an_abort_alone() -> None:
+    promoted = moved(moved(made(), Move.ADVANCE), Move.PROMOTE)
+    assert moved(promoted, Move.ABORT).weight_percent == 0
+    for other in (Move.ADVANCE, Move.PAUSE, Move.RESUME, Move.ROLL_BACK):
+        with pytest.raises(RolloutRefused, match="has ended"):
+            moved(promoted, other)
+
+
 def test_a_record_says_who_moved_what_why_and_on_which_numbers() -> None:
     after = move(made(), Move.ADVANCE, by="controller", reason="not worse", at_s=200.0, numbers={"n": 5})
     assert after is not None
@@ -133,7 +141,8 @@ def test_no_order_of_moves_breaks_what_a_rollout_promises(moves: list[tuple[Move
             rollout = moved(before, asked, at_s)
         except RolloutRefused:
             continue
-        assert not before.ended or rollout == before
+        taken_back = (before.state, rollout.state) == (State.PROMOTED, State.ABORTED)
+        assert not before.ended or rollout == before or taken_back
         assert rollout.step_since_s >= before.step_since_s  # whatever the clocks say
         assert rollout.revision == before.revision + (rollout != before)
         if not rollout.ended:
