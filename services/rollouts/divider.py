@@ -88,8 +88,7 @@ class Divided:
         tried: list[VariantTarget] = []
         if found.variant is Variant.CANDIDATE and exposed.candidate is not None:
             candidate = exposed.candidate.of(self.prepared)
-            if self._killed_targets:  # nothing that was killed may answer in a candidate's place either
-                stable = replace(stable, closed=_Closed(self._killed_targets, stable))
+            stable = without(self._killed_targets, stable)  # what was killed answers in nobody's place either
             self.prepared = _with_fallback(candidate, stable, exposed.cutoff, tried)
         else:
             self.prepared = stable
@@ -120,9 +119,7 @@ class Divider:
         divided = Divided(prepared, self.killed_targets)
         for exposed in self.exposed:
             divided.take(exposed, call, killed=self.killed)
-        if self.killed_targets:
-            served = divided.prepared
-            divided.prepared = replace(served, closed=_Closed(self.killed_targets, served))
+        divided.prepared = without(self.killed_targets, divided.prepared)
         return divided
 
 
@@ -136,6 +133,11 @@ class _Closed:
     def __call__(self, name: str, envelope: Envelope) -> str | None:
         kind = name.partition("/")[0]  # `cloud` kills every endpoint
         return self.killed.get(name) or self.killed.get(kind) or self.prepared.closed(name, envelope)
+
+
+def without(killed: Mapping[str, str], prepared: PreparedUseCase) -> PreparedUseCase:
+    """The use case with these targets not asked. `killed`: target -> why."""
+    return replace(prepared, closed=_Closed(killed, prepared)) if killed else prepared
 
 
 def _stable(exposure: Exposure, why: Why) -> Assignment:

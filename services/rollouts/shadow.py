@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +49,8 @@ class ShadowMetrics(Protocol):
 
 
 Disagreed = Callable[[Envelope, Outcome], None]
+Shadowed = tuple[Exposed, PreparedUseCase, Mapping[str, str]]
+"""A rollout, the use case that it is of, and which of its targets were killed, with why."""
 
 
 class Shadow:
@@ -62,14 +64,14 @@ class Shadow:
         self._metrics = metrics
         self._disagreed = disagreed
         self._timeout_s = timeout_s
-        self._exposed: dict[str, tuple[Exposed, PreparedUseCase]] = {}
+        self._exposed: dict[str, Shadowed] = {}
         self._computing = _Lane(computing, self._done)
         self._waiting = _Lane(waiting, self._done)
 
-    def serve(self, shadowed: Iterable[tuple[Exposed, PreparedUseCase]]) -> None:
+    def serve(self, shadowed: Iterable[Shadowed]) -> None:
         """From now on these rollouts are in shadow."""
-        self._exposed = {exposed.exposure.rollout: (exposed, prepared) for exposed, prepared in shadowed}
-        self._metrics.shadowing({prepared.usecase.name for _, prepared in self._exposed.values()})
+        self._exposed = {one[0].exposure.rollout: one for one in shadowed}
+        self._metrics.shadowing({prepared.usecase.name for _, prepared, _ in self._exposed.values()})
 
     def recorded(self, envelope: Envelope, outcome: Outcome) -> None:
         for record in outcome.variants if self._exposed else ():

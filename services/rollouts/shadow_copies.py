@@ -19,7 +19,7 @@ from services.prepared import PreparedUseCase
 from services.rollouts.comparing import compare, compare_plans
 from services.rollouts.config_sides import CLOUD, ConfigSide
 from services.rollouts.counts import NOT_ASKED
-from services.rollouts.divider import STAND_INS, Exposed, TargetSide
+from services.rollouts.divider import STAND_INS, Exposed, TargetSide, without
 from services.synthesis import Outcome
 from services.targets import Target
 from services.values import Answer, AttemptRecord, Declined, Envelope, VariantRecord
@@ -62,9 +62,11 @@ def copy_of(
     record: VariantRecord,
     exposed: Exposed,
     prepared: PreparedUseCase,
+    killed: Mapping[str, str],
     timeout_s: float,
 ) -> Copy | None:
-    """None where the component was not asked, or is none that can be shadowed."""
+    """None where the component was not asked, or is none that can be shadowed. `killed` targets, with why,
+    are asked by nobody."""
     part = record.component.partition("/")[2]
     mine = tuple(
         a
@@ -77,7 +79,8 @@ def copy_of(
     if isinstance(candidate, ConfigSide):
         cloud = candidate.shadow.usecase.cloud
         more_s = cloud.timeout_s if cloud else 0.0
-        return PlanCopy(envelope, outcome, record, timeout_s + more_s, mine, prepared, candidate.shadow, part)
+        shadow = without(killed, candidate.shadow)
+        return PlanCopy(envelope, outcome, record, timeout_s + more_s, mine, prepared, shadow, part)
     if not (isinstance(candidate, TargetSide) and isinstance(stable, TargetSide)):
         return None
     targets = (candidate.targets.get(part), stable.targets.get(part))

@@ -7,7 +7,7 @@ from feature_checks.config_candidate import PARTS, beyond
 from feature_checks.errors import UseCaseError
 from feature_checks.folders import folder_version, shaping_contents, shaping_files
 from feature_checks.usecase import UseCase, load_usecase
-from registry.config_packages import VerifiedConfig, open_config, seal_config
+from registry.config_packages import MAX_BYTES, VerifiedConfig, open_config, seal_config
 from registry.config_store import Configs
 from registry.errors import ConfigRefused
 from registry.rollout import State, check_start
@@ -116,8 +116,11 @@ def _sealed(name: str, folder: Path, scratch: Path, settings: RolloutSettings, b
     """A signed copy of the folder as it was read once: what is checked and signed are the same bytes."""
     if not (folder / "usecase.yaml").is_file():
         raise RolloutRefused(f"candidate: expected a use-case folder; {folder}/usecase.yaml is missing")
-    if links := [file.name for file in shaping_files(folder) if file.is_symlink()]:
+    shaping = shaping_files(folder)
+    if links := [file.name for file in shaping if file.is_symlink()]:
         raise RolloutRefused(f"candidate: {links[0]}: expected a file of its own, got a link")
+    if (size := sum(file.stat().st_size for file in shaping)) > MAX_BYTES:  # before any of it is read
+        raise RolloutRefused(f"candidate: expected at most {MAX_BYTES} bytes beside data/, got {size}")
     files = shaping_contents(folder)
     for relative, content in files.items():
         path = scratch / name / relative
@@ -134,5 +137,6 @@ def _checked(component: str, config: VerifiedConfig, scratch: Path) -> UseCase:
         policy = AccessPolicy.load(usecase, tags=detector.tags)
         prepare(usecase, policy=policy, detector=detector, local=None, endpoints={})
     except (UseCaseError, ConfigError, ConfigRefused) as error:
-        raise RolloutRefused(f"rollout of {component} not started: candidate: {error}") from None
+        said = str(error).replace(f"{scratch}/", "")  # a path that nobody will find
+        raise RolloutRefused(f"rollout of {component} not started: candidate: {said}") from None
     return usecase

@@ -138,7 +138,7 @@ class RolloutWatch:
         self._counts.serve(self.view.rollouts, allowed)
         dividers = {name: self._divider(name, prepared) for name, prepared in served.items()}
         self._shadow.serve(
-            (exposed, served[name])
+            (exposed, served[name], divider.killed_targets)
             for name, divider in dividers.items()
             for exposed in divider.exposed
             if exposed.exposure.shadow and exposed.candidate is not None

@@ -92,6 +92,14 @@ def test_a_link_in_the_folder_is_refused(usecases: Path, tmp_path: Path) -> None
     assert "labels.txt: expected a file of its own" in str(result.exception)
 
 
+def test_a_folder_that_is_too_large_is_refused_before_it_is_read(usecases: Path, tmp_path: Path) -> None:
+    folder = changed(usecases, tmp_path / "next", PROMPT)
+    with (folder / "huge.bin").open("wb") as file:
+        file.truncate(1 << 36)  # no bytes on the disk
+    result = run("start", "support/config", "--candidate-folder", str(folder))
+    assert "at most 5000000 bytes beside data/" in str(result.exception)
+
+
 def test_a_version_never_kept_and_two_or_no_ways_to_name_one_are_refused(
     tmp_path: Path,
 ) -> None:

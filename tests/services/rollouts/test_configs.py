@@ -323,6 +323,36 @@ async def test_shadow_asks_the_cloud_with_its_own_money_and_the_leave_of_policy(
         assert chat.others == asked
 
 
+async def test_shadow_does_not_ask_what_was_killed_either(tmp_path: Path, usecases: Path) -> None:
+    """Neither the model on this machine, in whose place it would have no answer of a cloud model to compare,
+    nor an endpoint of its own."""
+    rollout = begun(tmp_path, usecases, changed(usecases, tmp_path / "next", NEWER), "cloud", advance=0)
+    newer = FakeChat(name="newer", prices=Prices.from_usd(0.0, 0.0, 0.0))
+
+    def turn(name: str, killed: bool = True) -> None:
+        with kept(tmp_path) as store:
+            Switches(store.database).turn(Turn(name=name, killed=killed, at_s=1.0, by="a test", reason="-"))
+
+    turn("target:support/local")
+    turn("target:support/cloud/newer")
+    async with served(tmp_path, more={"newer": newer}, usecases_dir=usecases, **FAST) as app:
+
+        async def compared(times: int) -> None:
+            async with asyncio.timeout(60):
+                while shown(app.runtime.telemetry.page(), "compared") < times:
+                    assert (await ask(app, "somebody"))["route"] == "cloud/primary"
+                    await asyncio.sleep(0.05)
+
+        await compared(3)
+        assert newer.prompts == []
+        turn("target:support/cloud/newer", killed=False)
+        async with asyncio.timeout(60):
+            while not newer.prompts:
+                assert (await ask(app, "somebody"))["route"] == "cloud/primary"
+                await asyncio.sleep(0.05)
+    assert state(tmp_path, rollout.component) is State.SHADOW
+
+
 async def test_a_shadow_that_hangs_in_the_cloud_holds_nothing_up(tmp_path: Path, usecases: Path) -> None:
     begun(tmp_path, usecases, changed(usecases, tmp_path / "next", PROMPT), "cloud", advance=0)
     chat = Prompted(hanging)
