@@ -157,6 +157,6 @@ def rows_of(
         fields = {name: value for name, value in fields.items() if value is not None}
         apart = {name: fields.pop(name) for name in unsent if name in fields}
         columns = usecase.features.columns if usecase.features else ()
-        features = {str(n): float(record[n]) for n in columns if n in record}  # type: ignore[arg-type]
+        features = {str(n): float(record[n]) for n in columns if n in record}  # type: ignore[arg-type]  # numbers
         rows.append(Row(fields, str(record[usecase.label]) if labelled else None, apart, features or None))
     return rows

@@ -35,7 +35,7 @@ class ByAmount:
         raise AssertionError
 
     def probabilities(self, rows: Sequence[Mapping[str, object]]) -> np.ndarray:
-        p = np.array([min(0.99, float(row["spent"]) / 400) for row in rows])  # type: ignore[arg-type]
+        p = np.array([min(0.99, float(row["spent"]) / 400) for row in rows])  # type: ignore[arg-type]  — a number
         return np.stack([1 - p, p], axis=1)
 
 
@@ -117,4 +117,4 @@ def test_how_often_the_model_declines_is_told_by_the_rule_of_each_label(usecase:
     p = np.array([[0.95, 0.05], [0.85, 0.15], [0.4, 0.6]])
     found = prediction_features(p, p.max(axis=1), ByAmount.labels, row_thresholds(p, ByAmount.labels, RULE))
     declined = found["operations.declined"]
-    assert (declined.hits, declined.rows) == (1, 3)  # type: ignore[union-attr]
+    assert (declined.hits, declined.rows) == (1, 3)  # type: ignore[union-attr]  — it is a share

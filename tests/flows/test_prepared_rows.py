@@ -18,15 +18,15 @@ from flows.steps.prepared_rows import FEATURES, TEST, csv_digest, judged_rows
 from flows.steps.rows import inputs, read_rows
 
 REPOSITORY = Path(__file__).parent.parent.parent
+NAIVE = (datetime(1970, 1, 1), datetime(2100, 1, 1))  # noqa: DTZ001  — hypothesis wants bounds without a zone
+TIMES = st.datetimes(*NAIVE, timezones=st.just(UTC))
 COLUMNS = {
     "text": st.text(st.characters(codec="utf-8", exclude_characters="\0")),
     "number": st.floats(allow_infinity=False),
     "whole": st.integers(-(2**63), 2**63 - 1),
     "said": st.booleans(),
-    "at": st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
-    "second": st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
-        lambda at: at.replace(microsecond=0)
-    ),
+    "at": TIMES,
+    "second": TIMES.map(lambda at: at.replace(microsecond=0)),
 }
 
 

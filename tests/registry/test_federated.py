@@ -19,13 +19,13 @@ class Model:
     labels: tuple[str, ...] = ("no", "yes")
 
     def predict(self, fields: Mapping[str, object]) -> Prediction:
-        p = float(fields["p"])  # type: ignore[arg-type]
+        p = float(fields["p"])  # type: ignore[arg-type]  — a number
         odds, side = math.log(p / (1 - p)), 1.0 if p > 0.5 else -1.0
         told = (Contribution("a", 1.0, side * (odds + 2)), Contribution("b", 2.0, side * -2))
         return Prediction("yes" if p > 0.5 else "no", max(p, 1 - p), told)
 
     def probabilities(self, rows: Sequence[Mapping[str, object]]) -> np.ndarray:
-        p = np.array([float(row["p"]) for row in rows])  # type: ignore[arg-type]
+        p = np.array([float(row["p"]) for row in rows])  # type: ignore[arg-type]  — a number
         return np.stack([1 - p, p], axis=1)
 
 

@@ -35,8 +35,8 @@ class ByAmount(FakePredictor):
         super().__init__(("approve", "decline"), "approve")
 
     def predict(self, fields: Mapping[str, object]) -> Prediction:
-        p = 1 / (1 + np.exp((200 - float(fields["spent"])) / 40))  # type: ignore[arg-type]
-        p = (p + float(fields["device_score"])) / 2 if "device_score" in fields else p  # type: ignore[arg-type]
+        p = 1 / (1 + np.exp((200 - float(fields["spent"])) / 40))  # type: ignore[arg-type]  — a number
+        p = (p + float(fields["device_score"])) / 2 if "device_score" in fields else p  # type: ignore[arg-type]  — a number
         return Prediction(self.labels[int(p > 0.5)], float(max(p, 1 - p)))
 
 
